@@ -1,0 +1,210 @@
+"""The tables handed from stage to stage, and the checks at their edges.
+
+Every table is parquet, written whole and never changed. docs/contracts.md says what each
+column means; a test holds the two together.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from flora.errors import ContractError
+from flora.ledger import publish
+
+
+class Tier(StrEnum):
+    """How far a picture's label can be trusted, best first."""
+
+    EXPERT = "expert"
+    CITIZEN = "citizen"
+    WEB = "web"
+
+
+class Verdict(StrEnum):
+    """What becomes of a picture under one species."""
+
+    KEEP = "keep"
+    DROP = "drop"
+
+
+KEPT = "kept"
+"""The `status` of an image row that is not a refusal."""
+
+_string, _long = pa.string(), pa.int64()
+
+SPECIES = pa.schema(
+    {
+        "species_id": _string,
+        "class_index": pa.int32(),
+        "name": _string,
+        "authorship": _string,
+        "genus": _string,
+        "family": _string,
+        "major_group": _string,
+        "synonyms": pa.list_(_string),
+    }
+)
+
+CANDIDATES = pa.schema(
+    {
+        "url": _string,
+        "species_id": _string,
+        "query": _string,
+        "source": _string,
+        "tier": _string,
+        "rank": pa.int32(),
+        "page_url": _string,
+        "title": _string,
+        "licence": _string,
+        "creator": _string,
+        "rights_holder": _string,
+        "observation_id": _string,
+        "width": pa.int32(),
+        "height": pa.int32(),
+    }
+)
+
+IMAGES = pa.schema(
+    {
+        "image_id": _string,
+        "url": _string,
+        "final_url": _string,
+        "species_id": _string,
+        "query": _string,
+        "source": _string,
+        "tier": _string,
+        "rank": pa.int32(),
+        "page_url": _string,
+        "title": _string,
+        "licence": _string,
+        "creator": _string,
+        "rights_holder": _string,
+        "observation_id": _string,
+        "status": _string,
+        "http_status": pa.int32(),
+        "pack": _string,
+        "offset": _long,
+        "length": _long,
+        "width": pa.int32(),
+        "height": pa.int32(),
+        "format": _string,
+        "phash": pa.uint64(),
+        "fetched_at": pa.timestamp("ms", tz="UTC"),
+    }
+)
+
+VERDICTS = pa.schema(
+    {
+        "image_id": _string,
+        "species_id": _string,
+        "verdict": _string,
+        "reason": _string,
+        "cluster_id": _string,
+        "keeper_id": _string,
+        "distance": pa.int32(),
+    }
+)
+
+INDEX = pa.schema(
+    {
+        "key": _string,
+        "image_id": _string,
+        "species_id": _string,
+        "label": pa.int32(),
+        "split": _string,
+        "shard": _string,
+        "offset": _long,
+        "length": _long,
+        "format": _string,
+        "source": _string,
+        "tier": _string,
+        "licence": _string,
+        "creator": _string,
+        "page_url": _string,
+        "observation_id": _string,
+    }
+)
+
+CLASSES = pa.schema(
+    {
+        "label": pa.int32(),
+        "class_index": pa.int32(),
+        "species_id": _string,
+        "name": _string,
+        "genus": _string,
+        "family": _string,
+        "train": _long,
+        "val": _long,
+        "test": _long,
+    }
+)
+
+PREDICTIONS = pa.schema(
+    {
+        "key": _string,
+        "label": pa.int32(),
+        "truth_rank": pa.int32(),
+        "top_labels": pa.list_(pa.int32()),
+        "top_probabilities": pa.list_(pa.float32()),
+    }
+)
+
+
+def table(schema: pa.Schema, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
+    """Return *rows* as a table of *schema*; every row must have exactly its columns.
+
+    pyarrow alone would drop unknown keys and fill missing ones with nulls, silently.
+    Raises ContractError for a row whose keys differ.
+    """
+    rows = list(rows)
+    names = set(schema.names)
+    for row in rows:
+        if row.keys() != names:
+            wrong = ", ".join(sorted(names.symmetric_difference(row.keys())))
+            raise ContractError(f"a row has other columns than its table promises: {wrong}.")
+    return pa.Table.from_pylist(rows, schema=schema)
+
+
+def write(path: Path, content: pa.Table) -> None:
+    """Publish *content* as *path*."""
+    with publish(path) as draft:
+        pq.write_table(content, draft, compression="zstd")
+
+
+def read(path: Path, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
+    """Return the table at *path*: one parquet file, or all of a folder's in order of name.
+
+    Only *columns* are read where given; columns beyond the schema are left out. Raises
+    ContractError where there is nothing, or a promised column is absent or of another type.
+    """
+    columns = list(columns or schema.names)
+    wanted = pa.schema([schema.field(name) for name in columns])
+    files = sorted(path.glob("[!.]*.parquet")) if path.is_dir() else [path]
+    if not files or not files[0].is_file():
+        raise ContractError(f"{path}: there is no table here. Run the stage that writes it first.")
+    tables = []
+    for file in files:
+        try:
+            found = ds.dataset(file).schema
+            for field in wanted:
+                if field.name not in found.names or found.field(field.name).type != field.type:
+                    raise ContractError(
+                        f"{file}: column {field.name} is not there as {field.type}. It was written "
+                        "by another version, or by another program: run its stage again."
+                    )
+            tables.append(pq.read_table(file, columns=columns).cast(wanted))
+        except (OSError, pa.ArrowException) as error:
+            raise ContractError(f"{file} is not a readable parquet table: {error}.") from error
+    return pa.concat_tables(tables)
+
+
+def counts(column: pa.ChunkedArray) -> dict[str, int]:
+    """Return how often each value occurs in *column*, most frequent first."""
+    pairs = [(str(x["values"]), int(x["counts"])) for x in pc.value_counts(column).to_pylist()]
+    return dict(sorted(pairs, key=lambda pair: (-pair[1], pair[0])))
