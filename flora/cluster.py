@@ -1,0 +1,104 @@
+"""Where units run: the only file that names a Dask cluster class."""
+
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import Generator
+from dataclasses import dataclass, field
+
+import dask
+from distributed import Client, LocalCluster
+
+from flora import dashboard
+from flora.config import OPERATIONAL
+from flora.console import say
+from flora.errors import ConfigError
+from flora.tally import Tally
+
+_CONNECT_SECONDS = 15
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterSettings:
+    """How many hands, and where they can be watched."""
+
+    workers: int = field(default=0, metadata=OPERATIONAL)
+    """Worker processes of a local cluster; 0 means one a core."""
+    memory: str = field(default="2GiB", metadata=OPERATIONAL)
+    """Limit of one local worker; beyond it Dask restarts the worker and the unit is tried again."""
+    dashboard: str = field(default="127.0.0.1:8787", metadata=OPERATIONAL)
+    """Address of the dashboard. Loopback by default: it shows all and asks nobody's name."""
+
+    def __post_init__(self) -> None:
+        if self.workers < 0:
+            raise ConfigError(f"cluster.workers is {self.workers}, but must be 0 or more.")
+        host, _, port = self.dashboard.rpartition(":")
+        if not host or not port.isdigit():
+            raise ConfigError(f"cluster.dashboard is {self.dashboard!r}, but must be host:port.")
+
+
+@contextlib.contextmanager
+def connect(target: str, settings: ClusterSettings) -> Generator[Client]:
+    """Yield a client of *target*: `local` starts processes, `tcp://…` joins a scheduler.
+
+    Raises ConfigError where no scheduler answers.
+    """
+    dashboard.register()
+    _quiet()
+    if target == "local":
+        with _local(settings) as cluster, Client(cluster) as client:
+            yield _watched(client)
+    elif target.startswith(("tcp://", "tls://")):
+        try:
+            client = Client(target, timeout=_CONNECT_SECONDS, set_as_default=False)
+        except (OSError, TimeoutError, ValueError) as error:
+            raise ConfigError(
+                f"--cluster {target}: no Dask scheduler answers there ({error}). "
+                "Start one with `dask scheduler --preload flora.dashboard`, or leave the flag out."
+            ) from error
+        with client:
+            yield _watched(client)
+    else:
+        raise ConfigError(f"--cluster {target}: write `local` or the scheduler's tcp:// address.")
+
+
+def _quiet() -> None:
+    """Keep Dask's own log for real trouble: failed units are told once, by the stage."""
+    for name in ("distributed", "distributed.nanny", "distributed.worker", "bokeh", "tornado"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _local(settings: ClusterSettings) -> LocalCluster:
+    # The environment is all that reaches a worker before it imports anything: one thread
+    # for numeric libraries (the workers are the parallelism), and a quiet log.
+    environment = {"OMP_NUM_THREADS": 1, "DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "critical"}
+    dask.config.set({f"distributed.nanny.pre-spawn-environ.{k}": v for k, v in environment.items()})
+    return LocalCluster(
+        n_workers=settings.workers or os.cpu_count() or 1,
+        threads_per_worker=1,
+        processes=True,
+        memory_limit=settings.memory,
+        host="127.0.0.1",
+        dashboard_address=_free_address(settings.dashboard),
+    )
+
+
+def _free_address(address: str) -> str:
+    """Return *address*, or any free port of its host where another program sits on it."""
+    host, _, port = address.rpartition(":")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, int(port)))
+        except OSError:
+            return f"{host}:0"
+    return address
+
+
+def _watched(client: Client) -> Client:
+    client.register_plugin(Tally())
+    link = client.dashboard_link
+    if link:
+        say(f"Dashboard: {link.removesuffix('/status')}{dashboard.ROUTE}")
+    return client

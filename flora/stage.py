@@ -1,0 +1,343 @@
+"""A stage's way of working: plan -> skip what is done -> run the rest on Dask -> receipts.
+
+A stage says what its units are and how one is done; everything else (flags, resuming,
+retrying, progress, exit codes) is here, the same for all.
+"""
+
+import argparse
+import contextlib
+import ctypes
+import json
+import os
+import shutil
+import signal
+import time
+import traceback
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+from distributed import Client, Future, wait
+
+from flora import cluster, config
+from flora.console import Progress, say, size
+from flora.errors import (
+    COMPLETE,
+    INTERRUPTED,
+    ConfigError,
+    ContractError,
+    FloraError,
+    StageError,
+    is_disk_full,
+)
+from flora.ledger import Ledger, Receipt
+from flora.tally import TOPIC, Totals
+
+TRIES = 3
+"""How often a failing unit is tried in one run."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """One thing to do."""
+
+    name: str
+    recipe: str
+    task: Any
+    """What the stage's work function is called with; travels to a worker, so keep it small."""
+    lane: str = ""
+    """Units of one lane run one after another (a host has one owner at a time)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a unit brought; becomes its receipt."""
+
+    rows: int = 0
+    bytes: int = 0
+    refused: dict[str, int] = field(default_factory=dict)
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The flags all stages share."""
+
+    data: Path = Path("data")
+    config: Path | None = None
+    sets: tuple[str, ...] = ()
+    limit: int | None = None
+    dry_run: bool = False
+    cluster: str = "local"
+    verbose: bool = False
+
+    def settings(self, section: str, cls: type[T]) -> T:
+        """Return the settings of *section*, from the file and the `--set` flags."""
+        return config.load(section, cls, self.config, self.sets)
+
+
+class Run(contextlib.AbstractContextManager["Run"]):
+    """One invocation of a stage. The cluster starts when the first unit needs it."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self._stack = contextlib.ExitStack()
+        self._client: Client | None = None
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    def units(
+        self, stage: str, folder: Path, units: Sequence[Unit], work: Callable[[Any], Outcome]
+    ) -> dict[str, Receipt]:
+        """Do the open ones of *units*; return the receipts of all, in their order.
+
+        The caller holds the folder's lock. With --dry-run nothing is done and only the
+        receipts that already hold are returned. Raises StageError if units remain, after all
+        others were done; a full disk, ContractError or ConfigError ends the stage at once.
+        """
+        ledger = Ledger(folder)
+        receipts = ledger.receipts()
+        open_units, done = [], {}
+        for unit in units:
+            receipt = receipts.get(unit.name)
+            if receipt is not None and receipt.recipe == unit.recipe:
+                done[unit.name] = receipt
+            else:
+                open_units.append(unit)
+        if self.options.dry_run:
+            _explain(stage, units, open_units, receipts)
+        elif open_units:
+            totals = Totals(units=len(units), units_done=len(done))
+            job = _Job(self._connect(), stage, ledger, work, totals)
+            done.update(job.run(open_units))
+        else:
+            say(f"{stage}: all {len(units)} units were done before.")
+        return {unit.name: done[unit.name] for unit in units if unit.name in done}
+
+    def _connect(self) -> Client:
+        if self._client is None:
+            settings = self.options.settings("cluster", cluster.ClusterSettings)
+            self._client = self._stack.enter_context(
+                cluster.connect(self.options.cluster, settings)
+            )
+        return self._client
+
+
+class _Job:
+    """The open units of one stage on their way through the cluster, a bounded number at a time."""
+
+    def __init__(
+        self,
+        client: Client,
+        stage: str,
+        ledger: Ledger,
+        work: Callable[[Any], Outcome],
+        totals: Totals,
+    ) -> None:
+        self.client, self.stage, self.ledger, self.work = client, stage, ledger, work
+        self.totals = totals
+        self.tries: dict[str, int] = {}
+        self.flying: dict[Future, Unit] = {}
+        self.failed: dict[str, str] = {}
+
+    def run(self, units: Sequence[Unit]) -> dict[str, Receipt]:
+        waiting, done = list(units), {}
+        self._announce(units=self.totals.units, units_done=self.totals.units_done)
+        self.client.subscribe_topic(TOPIC, self._hear)
+        with Progress(self.stage, self.totals) as progress, self._calling_off():
+            while waiting or self.flying:
+                for unit in self._next(waiting):
+                    self._submit(unit)
+                future = self._landed(progress)
+                unit = self.flying.pop(future)
+                if future.status == "finished":
+                    done[unit.name] = future.result()
+                    self.totals.units_done += 1
+                    self._announce(units_done=1)
+                elif self._again(unit, future.exception(), future.traceback()):
+                    waiting.append(unit)
+                future.release()
+        if self.failed:
+            name, why = next(iter(self.failed.items()))
+            raise StageError(
+                f"{self.stage}: {len(self.failed)} of {self.totals.units} units failed, "
+                f"{name} with: {why} The others are done; the same command tries these again. "
+                f"Details: {self.ledger.folder / 'log.jsonl'}"
+            )
+        return done
+
+    def _next(self, waiting: list[Unit]) -> Generator[Unit]:
+        """Take from *waiting* what may start now: twice the workers at most, one a lane."""
+        room = 2 * max(len(self.client.nthreads()), 1) - len(self.flying)
+        lanes = {unit.lane for unit in self.flying.values() if unit.lane}
+        for unit in list(waiting):
+            if room <= 0:
+                return
+            if unit.lane not in lanes:
+                waiting.remove(unit)
+                lanes.update({unit.lane} - {""})
+                room -= 1
+                yield unit
+
+    def _submit(self, unit: Unit) -> None:
+        self.tries[unit.name] = self.tries.get(unit.name, 0) + 1
+        key = f"{self.stage}-{unit.name}-{unit.recipe}-{self.tries[unit.name]}"
+        future = self.client.submit(_perform, self.ledger, unit, self.work, key=key, pure=False)
+        self.flying[future] = unit
+
+    def _landed(self, progress: Progress) -> Future:
+        """Return a future that has ended, keeping the progress line alive meanwhile."""
+        while True:
+            for future in self.flying:
+                if future.done():
+                    return future
+            with contextlib.suppress(TimeoutError):
+                wait(list(self.flying), timeout=0.25, return_when="FIRST_COMPLETED")
+            progress.tick()
+
+    def _again(self, unit: Unit, error: BaseException, tb: TracebackType | None) -> bool:
+        """Write down a failure and say whether *unit* gets another try."""
+        why = f"{type(error).__name__}: {error}".strip().rstrip(".") + "."
+        entry = {
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "unit": unit.name,
+            "error": why,
+            "traceback": traceback.format_tb(tb),
+        }
+        if is_disk_full(error):
+            free = size(shutil.disk_usage(self.ledger.folder).free)
+            raise StageError(
+                f"{self.ledger.folder}: the disk is full ({free} free; or a quota is used up). "
+                "Make room; the same command goes on where this one stopped."
+            ) from error
+        with (self.ledger.folder / "log.jsonl").open("a", encoding="utf-8") as log:
+            log.write(json.dumps(entry, ensure_ascii=False) + "\n")
+        if isinstance(error, (ContractError, ConfigError)):
+            raise error
+        if self.tries[unit.name] < TRIES:
+            return True
+        self.failed[unit.name] = why
+        return False
+
+    def _announce(self, **event: int) -> None:
+        self.client.log_event(TOPIC, {"stage": self.stage, **event})
+
+    def _hear(self, event: tuple[float, dict[str, Any]]) -> None:
+        message = event[1]
+        if message.get("stage") == self.stage and "rows" in message:
+            self.totals.add(message)
+
+    @contextlib.contextmanager
+    def _calling_off(self) -> Generator[None]:
+        """Cancel what still flies when the stage ends early."""
+        try:
+            yield
+        finally:
+            self.client.unsubscribe_topic(TOPIC)
+            for future in self.flying:
+                future.cancel(force=True, reason="the stage ended", msg=None)
+
+
+def _perform(ledger: Ledger, unit: Unit, work: Callable[[Any], Outcome]) -> Receipt:
+    """Do *unit*, on a worker, and write its receipt last."""
+    start = time.monotonic()
+    outcome = work(unit.task)
+    receipt = Receipt(
+        unit=unit.name,
+        recipe=unit.recipe,
+        rows=outcome.rows,
+        bytes=outcome.bytes,
+        refused=outcome.refused,
+        seconds=round(time.monotonic() - start, 3),
+        finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        detail=outcome.detail,
+    )
+    ledger.write(receipt)
+    return receipt
+
+
+def _explain(
+    stage: str, units: Sequence[Unit], open_units: Sequence[Unit], receipts: dict[str, Receipt]
+) -> None:
+    say(f"{stage}: {len(open_units)} of {len(units)} units would run.")
+    for unit in open_units[:20]:
+        why = "its recipe changed" if unit.name in receipts else "never done"
+        say(f"  {unit.name}: {why}")
+    if len(open_units) > 20:
+        say(f"  and {len(open_units) - 20} more")
+
+
+def parser(prog: str, description: str) -> argparse.ArgumentParser:
+    """Return a parser with the flags all stages share."""
+    flags = argparse.ArgumentParser(prog=f"python -m {prog}", description=description)
+    add = flags.add_argument
+    add("--data", type=Path, default=Path("data"), help="folder of all tables and packs (data)")
+    add("--config", type=Path, help="settings file (./flora.toml where there is one)")
+    add("--set", dest="sets", action="append", default=[], metavar="SECTION.KEY=VALUE",
+        help="override one setting; may be repeated")  # fmt: skip
+    add("--limit", type=_positive, metavar="N", help="take only the first N (a trial run)")
+    add("--dry-run", action="store_true", help="print the settings, what would run, and why")
+    add("--cluster", default="local", help="local (default), or the tcp:// address of a scheduler")
+    add("-v", "--verbose", action="store_true", help="show tracebacks")
+    return flags
+
+
+def options(args: argparse.Namespace) -> Options:
+    """Return the shared flags out of *args*."""
+    shared = {name: getattr(args, name) for name in Options.__dataclass_fields__}
+    return replace(Options(), **{**shared, "sets": tuple(args.sets), "data": args.data.absolute()})
+
+
+def guard(body: Callable[[], None], *, verbose: bool = False) -> int:
+    """Run *body* and return the exit code it earns; a user's mistake is one sentence."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    if "MAKELEVEL" in os.environ:
+        end_with_parent(signal.SIGTERM)
+    try:
+        body()
+    except KeyboardInterrupt:
+        say("Interrupted. Nothing is lost: the same command goes on.")
+        return INTERRUPTED
+    except FloraError as error:
+        if verbose:
+            say(traceback.format_exc())
+        say(f"Error: {error}")
+        return error.exit_code
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+        say(f"Error: the disk is full or a quota is used up ({error.filename or 'while writing'}). "
+            "Make room; the same command goes on.")  # fmt: skip
+        return StageError.exit_code
+    return COMPLETE
+
+
+def end_with_parent(number: signal.Signals) -> None:
+    """Have the kernel send *number* to this process when its parent ends (Linux).
+
+    Without it a killed `make` or launcher leaves its children working, unseen.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(1, int(number))  # 1 = PR_SET_PDEATHSIG, prctl(2)
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _positive(text: str) -> int:
+    number = int(float(text))
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
+    return number
