@@ -1,0 +1,1 @@
+"""Names -> candidates -> images: ask the sources, then fetch politely what they listed."""

@@ -26,6 +26,31 @@ class Tier(StrEnum):
     WEB = "web"
 
 
+class Refusal(StrEnum):
+    """Why an image row has no image: its `status` where that is not `kept`."""
+
+    BAD_URL = "bad_url"
+    FORBIDDEN_ADDRESS = "forbidden_address"
+    ROBOTS = "robots"
+    ROBOTS_UNREACHABLE = "robots_unreachable"
+    OPTED_OUT = "opted_out"
+    DNS = "dns"
+    CONNECTION = "connection"
+    TIMEOUT = "timeout"
+    REDIRECTS = "redirects"
+    NOT_FOUND = "not_found"
+    FORBIDDEN = "forbidden"
+    HTTP_4XX = "http_4xx"
+    HTTP_5XX = "http_5xx"
+    RATE_LIMITED = "rate_limited"
+    TOO_BIG = "too_big"
+    EMPTY = "empty"
+    NOT_AN_IMAGE = "not_an_image"
+    CORRUPT = "corrupt"
+    TOO_MANY_PIXELS = "too_many_pixels"
+    TOO_SMALL = "too_small"
+
+
 class Verdict(StrEnum):
     """What becomes of a picture under one species."""
 
