@@ -33,6 +33,7 @@ class FetchTask:
 
     images: Path
     """The images folder."""
+    stage: str
     unit: str
     plan: Path
     row_group: int
@@ -49,7 +50,7 @@ def harvest(task: FetchTask) -> Outcome:
     candidates = pq.ParquetFile(task.plan).read_row_group(task.row_group).to_pylist()
     with Pack(task.images, task.unit, task.settings.pack_bytes) as pack:
         left = dict.fromkeys(row["url"] for row in candidates if row["url"] not in pack.settled)
-        meter = Meter("fetch")
+        meter = Meter(task.stage)
         asyncio.run(_fetch_all(left, pack, meter, task))
         meter.flush()
         rows = [_image_row(row, pack.settled[row["url"]]) for row in candidates]

@@ -136,14 +136,9 @@ class Pack(contextlib.AbstractContextManager["Pack"]):
         """Tell whether the picture of *line* is on the disk (after a power cut it may not be)."""
         if "image_id" not in line:
             return True
-        path = self._folder / "open" / line["pack"]
-        return path.is_file() and path.stat().st_size >= line["offset"] + line["length"]
-
-
-def read(folder: Path, pack: str, offset: int, length: int) -> bytes:
-    """Return the bytes of one picture, in packs/ of the images folder *folder*."""
-    with (folder / "packs" / pack).open("rb") as file:
-        return os.pread(file.fileno(), length, offset)
+        path: Path = self._folder / "open" / line["pack"]
+        end = int(line["offset"]) + int(line["length"])
+        return path.is_file() and path.stat().st_size >= end
 
 
 def sweep(folder: Path, done: Iterable[str]) -> None:
@@ -159,7 +154,7 @@ def _parse(raw: bytes) -> dict[str, Any] | None:
         line = json.loads(raw)
     except ValueError:
         return None
-    return line if isinstance(line, dict) and "url" in line else None
+    return dict(line) if isinstance(line, dict) and "url" in line else None
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

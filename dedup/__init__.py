@@ -1,0 +1,1 @@
+"""Images -> verdicts: which pictures are the same, and under which species one of them stays."""

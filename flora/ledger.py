@@ -70,6 +70,17 @@ class Ledger:
         with publish(self.path(receipt.unit)) as draft:
             draft.write_text(text + "\n", encoding="utf-8")
 
+    def planned(self) -> dict[str, int]:
+        """Return how many units each plan of this folder has (none before the first run)."""
+        path = self.folder / "units.json"
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+    def plan(self, name: str, units: int) -> None:
+        """Write down that plan *name* has so many units, for `status` to count against."""
+        plans = {**self.planned(), name: units}
+        with publish(self.folder / "units.json") as draft:
+            draft.write_text(json.dumps(plans) + "\n", encoding="utf-8")
+
     def forget(self, unit: str) -> None:
         """Remove the receipt of *unit*, so that it is open again."""
         self.path(unit).unlink(missing_ok=True)

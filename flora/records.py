@@ -58,6 +58,17 @@ class Verdict(StrEnum):
     DROP = "drop"
 
 
+class Reason(StrEnum):
+    """Why a verdict is what it is."""
+
+    UNIQUE = "unique"
+    KEEPER = "keeper"
+    NEAR_DUPLICATE = "near_duplicate"
+    OUTVOTED = "outvoted"
+    CONFLICT = "conflict"
+    PLACEHOLDER = "placeholder"
+
+
 KEPT = "kept"
 """The `status` of an image row that is not a refusal."""
 

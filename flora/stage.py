@@ -117,7 +117,9 @@ class Run(contextlib.AbstractContextManager["Run"]):
                 open_units.append(unit)
         if self.options.dry_run:
             _explain(stage, units, open_units, receipts)
-        elif open_units:
+            return done
+        ledger.plan(stage, len(units))
+        if open_units:
             totals = Totals(units=len(units), units_done=len(done))
             job = _Job(self._connect(), stage, ledger, work, totals)
             done.update(job.run(open_units))
