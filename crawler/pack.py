@@ -13,17 +13,14 @@ import fcntl
 import hashlib
 import json
 import os
-import tarfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from crawler.fetch import Fetched
+from flora import tar
 from flora.errors import StageError
 from flora.ledger import slug
-
-_BLOCK = 512
-_END_OF_TAR = bytes(2 * _BLOCK)
 
 
 class Pack(contextlib.AbstractContextManager["Pack"]):
@@ -82,11 +79,11 @@ class Pack(contextlib.AbstractContextManager["Pack"]):
         self._tar.close()
         for pack, end in self._ends.items():
             path = self._folder / "open" / pack
-            with path.open("r+b") as tar:
-                tar.seek(end)
-                tar.write(_END_OF_TAR)
-                tar.flush()
-                os.fsync(tar.fileno())
+            with path.open("r+b") as file:
+                file.seek(end)
+                file.write(tar.END)
+                file.flush()
+                os.fsync(file.fileno())
             path.replace(self._folder / "packs" / pack)
         for path in (self._folder / "open").glob(f"{self._slug}-*.tar"):
             path.unlink()  # a pack that was begun but never got a picture
@@ -97,21 +94,19 @@ class Pack(contextlib.AbstractContextManager["Pack"]):
             self._number += 1
             self._tar = self._open_tar()
         name = self._name()
-        member = tarfile.TarInfo(f"{image_id}.{suffix}")
-        member.size = len(data)
         start = self._ends.get(name, 0)
-        header = member.tobuf(tarfile.USTAR_FORMAT)
-        _write_all(self._tar.fileno(), header + data + bytes(-len(data) % _BLOCK))
-        self._places[image_id] = (name, start + _BLOCK)
-        self._ends[name] = start + _BLOCK + len(data) + -len(data) % _BLOCK
+        member = tar.member(f"{image_id}.{suffix}", data)
+        _write_all(self._tar.fileno(), member)
+        self._places[image_id] = (name, start + tar.BLOCK)
+        self._ends[name] = start + len(member)
 
     def _name(self) -> str:
         return f"{self._slug}-{self._number:03}.tar"
 
     def _open_tar(self) -> Any:
-        tar = (self._folder / "open" / self._name()).open("ab", buffering=0)
-        tar.truncate(self._ends.get(self._name(), 0))
-        return tar
+        file = (self._folder / "open" / self._name()).open("ab", buffering=0)
+        file.truncate(self._ends.get(self._name(), 0))
+        return file
 
     def _recover(self) -> None:
         """Read the journal to its last whole line whose picture is really there."""
@@ -128,7 +123,7 @@ class Pack(contextlib.AbstractContextManager["Pack"]):
             if "image_id" in line:
                 pack, offset, length = line["pack"], line["offset"], line["length"]
                 self._places[line["image_id"]] = (pack, offset)
-                end = offset + length + -length % _BLOCK
+                end = offset + tar.padded(length)
                 self._ends[pack] = max(end, self._ends.get(pack, 0))
         self._journal.truncate(good)
 
