@@ -134,7 +134,7 @@ class Fetcher:
         timeout = aiohttp.ClientTimeout(total=seconds)
         headers = {"Accept": "image/*", "Accept-Encoding": "identity"}
         async with self._session.get(
-            url, allow_redirects=False, timeout=timeout, headers=headers
+            url, allow_redirects=False, timeout=timeout, headers=headers, auto_decompress=False
         ) as answer:
             if answer.status in _REDIRECTS and "Location" in answer.headers:
                 return answer.headers["Location"]

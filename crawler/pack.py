@@ -34,6 +34,7 @@ class Pack(contextlib.AbstractContextManager["Pack"]):
         try:
             fcntl.flock(self._journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
+            self._journal.close()
             raise StageError(f"{unit}: another process is fetching this unit.") from error
         self.settled: dict[str, dict[str, Any]] = {}
         """url -> its line in the journal"""

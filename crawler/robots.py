@@ -23,17 +23,24 @@ class Robots:
         self._rules: dict[str, asyncio.Task[Protego | None]] = {}
 
     async def refusal(self, url: URL, host: Host) -> Refusal | None:
-        """Return why *url* may not be fetched, or None; a Crawl-delay slows *host* down."""
+        """Return why *url* may not be fetched, or None; a Crawl-delay slows *host* down.
+
+        Raises what aiohttp raises where the host cannot be reached.
+        """
         origin = str(url.origin())
         if origin not in self._rules:
             self._rules[origin] = asyncio.create_task(self._fetch(url, host))
-        rules = await self._rules[origin]
+        try:
+            rules = await self._rules[origin]
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            self._rules.pop(origin, None)  # the next try asks again
+            raise
         if rules is None:
             return Refusal.ROBOTS_UNREACHABLE
         return None if rules.can_fetch(str(url), _PRODUCT) else Refusal.ROBOTS
 
     async def _fetch(self, url: URL, host: Host) -> Protego | None:
-        """Return the host's rules; None where it is out of reach: RFC 9309 then allows nothing."""
+        """Return the host's rules; None after a server error, where RFC 9309 allows nothing."""
         target = url.with_path("/robots.txt").with_query(None)
         try:
             for _ in range(_MAX_REDIRECTS + 1):
@@ -48,8 +55,6 @@ class Robots:
             return _parse(b"", host)
         except BadUrlError:
             return _parse(b"", host)
-        except (aiohttp.ClientError, OSError, TimeoutError):
-            return None
 
 
 async def _read(answer: aiohttp.ClientResponse) -> bytes:

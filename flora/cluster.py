@@ -51,7 +51,7 @@ def connect(target: str, settings: ClusterSettings) -> Generator[Client]:
             yield _watched(client)
     elif target.startswith(("tcp://", "tls://")):
         try:
-            client = Client(target, timeout=_CONNECT_SECONDS, set_as_default=False)
+            client = Client(target, timeout=_CONNECT_SECONDS)
         except (OSError, TimeoutError, ValueError) as error:
             raise ConfigError(
                 f"--cluster {target}: no Dask scheduler answers there ({error}). "

@@ -1,0 +1,78 @@
+# The front door. `make demo` runs the whole job on a small web of its own; `make help` lists all.
+
+PYTHON ?= python3
+VENV   ?= .venv
+DATA   ?= data
+CLUSTER ?= local
+ARGS   ?=
+
+RUN    := $(VENV)/bin/python -m
+FLAGS   = --data $(DATA) --cluster $(CLUSTER) $(if $(CONFIG),--config $(CONFIG)) $(if $(LIMIT),--limit $(LIMIT)) $(if $(DRY_RUN),--dry-run) $(ARGS)
+READY  := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo checklist crawl dedup shards train evaluate report status \
+        bench test check format lint types clean
+
+help:  ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@echo '  variables: DATA= SPECIES= LIMIT= CLUSTER= CONFIG= DRY_RUN=1 ARGS="--set section.key=value"'
+
+install: $(READY)  ## Make .venv with all that is needed
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "worldflora needs Python 3.11 or later: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+demo: DATA := $(if $(filter file,$(origin DATA)),data/demo,$(DATA))
+demo: $(READY)  ## The whole job on this machine, in minutes: PHOTOS= CHECKLIST= for pictures of yours
+	$(RUN) demo $(FLAGS) $(if $(PHOTOS),--photos $(PHOTOS)) $(if $(CHECKLIST),--checklist $(CHECKLIST))
+
+checklist: $(READY)  ## Read a list of names: CHECKLIST=file-or-folder [EXTEND=1]
+	$(RUN) flora $(FLAGS) checklist $(or $(CHECKLIST),$(error CHECKLIST= is the list to read: ThePlantList, World Flora Online or WCVP)) $(if $(EXTEND),--extend)
+
+crawl: $(READY)  ## Search and fetch: SPECIES=file-or-names
+	$(RUN) crawler $(FLAGS) $(if $(SPECIES),--species "$(SPECIES)")
+
+dedup: $(READY)  ## Find duplicates and decide what stays
+	$(RUN) dedup $(FLAGS)
+
+shards: $(READY)  ## Pack what stays
+	$(RUN) shards $(FLAGS)
+
+train: $(READY)  ## Train on the shards
+	$(RUN) train $(FLAGS)
+
+evaluate: $(READY)  ## Evaluate the trained model
+	$(RUN) train $(FLAGS) evaluate
+
+report: $(READY)  ## Write DATA/report.html
+	$(RUN) report $(FLAGS)
+
+status: $(READY)  ## What is done and what is left
+	$(RUN) flora $(FLAGS) status
+
+bench: $(READY)  ## Measure a claim: NAME=checklist, ...
+	$(VENV)/bin/python -m bench.$(or $(NAME),$(error NAME= is one of: $(patsubst bench/%.py,%,$(wildcard bench/[a-z]*.py)))) $(ARGS)
+
+test: $(READY)  ## The tests
+	$(VENV)/bin/python -m pytest $(ARGS)
+
+check: lint types test  ## Format, lint, types and tests
+
+lint: $(READY)
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+
+format: $(READY)  ## Put the code into its form
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+types: $(READY)
+	$(VENV)/bin/mypy
+
+clean:  ## Remove the virtual environment and caches; data stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

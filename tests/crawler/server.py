@@ -1,0 +1,61 @@
+"""A real HTTP server on loopback that does what a test tells it to."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+
+from crawler import net
+from crawler.config import CrawlerSettings, Net, Politeness
+from crawler.fetch import Fetched, Fetcher
+from crawler.hosts import Host
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def settings(port: int, **changes: Any) -> CrawlerSettings:
+    """Return settings under which `*.test` is the server at *port*, asked without delay."""
+    limits = {"timeout": 5.0, "connect_to": {"*.test": f"127.0.0.1:{port}"}, **changes}
+    return CrawlerSettings(
+        contact="tests@example.org",
+        net=Net(**limits),
+        politeness=Politeness(requests_per_second=1000, connections=4, retries=2, longest_wait=2.0),
+    )
+
+
+def fetch(handler: Handler, *urls: str, **changes: Any) -> list[Fetched]:
+    """Return what becomes of *urls* when every request ends in *handler*."""
+
+    async def body() -> list[Fetched]:
+        runner = web.ServerRunner(web.Server(handler))
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        try:
+            chosen = settings(runner.addresses[0][1], **changes)
+            hosts: dict[str, Host] = {}
+            async with net.session(chosen) as session:
+                fetcher = Fetcher(
+                    session,
+                    chosen,
+                    lambda name: hosts.setdefault(name, Host(name, chosen.politeness)),
+                )
+                return list(await asyncio.gather(*(fetcher.fetch(url) for url in urls)))
+        finally:
+            await runner.cleanup()
+
+    return asyncio.run(body())
+
+
+def pages(**found: web.Response | Handler) -> Handler:
+    """Return a handler that answers `/name` with *name*'s response, robots.txt with 404."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        answer = found.get(request.path.strip("/").replace(".", "_"))
+        if answer is None:
+            return web.Response(status=404)
+        if isinstance(answer, web.Response):
+            return web.Response(status=answer.status, body=answer.body, headers=answer.headers)
+        return await answer(request)
+
+    return handle

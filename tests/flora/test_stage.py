@@ -1,0 +1,158 @@
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flora.errors import ConfigError, ContractError, StageError
+from flora.ledger import Ledger, Receipt
+from flora.stage import Options, Outcome, Run, Unit, guard
+from flora.tally import Meter
+
+
+def count(task: Any) -> Outcome:
+    meter = Meter("test")
+    meter.count(rows=int(task))
+    return Outcome(rows=int(task))
+
+
+def note_when(task: Any) -> Outcome:
+    folder, name = task
+    start = time.time()
+    time.sleep(0.1)
+    (folder / name).write_text(f"{start} {time.time()}")
+    return Outcome()
+
+
+def fail_once(task: Any) -> Outcome:
+    if not task.exists():
+        task.touch()
+        raise RuntimeError("the first time")
+    return Outcome()
+
+
+def fail(task: Any) -> Outcome:
+    raise RuntimeError(f"no {task}")
+
+
+def fill_the_disk(task: Any) -> Outcome:
+    with Path("/dev/full").open("wb", buffering=0) as file:
+        file.write(b"x")
+    return Outcome()
+
+
+def break_a_contract(task: Any) -> Outcome:
+    raise ContractError("species.parquet: is not there.")
+
+
+def die(task: Any) -> Outcome:
+    os._exit(1)
+
+
+def units(tasks: Sequence[Any], recipe: str = "r", lane: str = "") -> list[Unit]:
+    return [
+        Unit(name=f"u/{i}", recipe=recipe, task=task, lane=lane) for i, task in enumerate(tasks)
+    ]
+
+
+def run(
+    cluster: str, folder: Path, todo: list[Unit], work: Callable[[Any], Outcome], dry: bool = False
+) -> dict[str, Receipt]:
+    folder.mkdir(parents=True, exist_ok=True)
+    with Run(Options(data=folder, cluster=cluster, dry_run=dry)) as stage:
+        return stage.units("test", folder, todo, work)
+
+
+def test_units_run_and_leave_receipts(cluster: str, tmp_path: Path) -> None:
+    receipts = run(cluster, tmp_path, units([1, 2, 3]), count)
+    assert [receipt.rows for receipt in receipts.values()] == [1, 2, 3]
+    assert Ledger(tmp_path).receipts() == receipts
+    assert Ledger(tmp_path).planned() == {"test": 3}
+
+
+def test_what_is_done_is_not_done_again_until_its_recipe_changes(
+    cluster: str, tmp_path: Path
+) -> None:
+    first = run(cluster, tmp_path, units([1, 2]), count)
+    assert run("no cluster is needed", tmp_path, units([8, 8]), count) == first
+    again = run(cluster, tmp_path, units([8, 8], recipe="changed"), count)
+    assert [receipt.rows for receipt in again.values()] == [8, 8]
+
+
+def test_a_dry_run_does_nothing_and_says_why(
+    cluster: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run(cluster, tmp_path, units([1]), count)
+    run(cluster, tmp_path, units([1, 2], recipe="changed"), count, dry=True)
+    said = capfd.readouterr().err
+    assert "2 of 2 units would run" in said
+    assert "u/0: its recipe changed" in said
+    assert "u/1: never done" in said
+    assert list(Ledger(tmp_path).receipts()) == ["u/0"]
+
+
+def test_units_of_one_lane_never_overlap(cluster: str, tmp_path: Path) -> None:
+    run(cluster, tmp_path, units([(tmp_path, f"t{i}") for i in range(4)], lane="a.org"), note_when)
+    times = sorted(tuple(map(float, path.read_text().split())) for path in tmp_path.glob("t?"))
+    assert all(end <= start for (_, end), (start, _) in pairwise(times))
+
+
+def test_a_unit_that_fails_is_tried_again(cluster: str, tmp_path: Path) -> None:
+    assert len(run(cluster, tmp_path, units([tmp_path / "mark"]), fail_once)) == 1
+
+
+def test_a_unit_that_keeps_failing_does_not_stop_the_others(cluster: str, tmp_path: Path) -> None:
+    todo = [*units(["way"]), Unit(name="good", recipe="r", task=1)]
+    with pytest.raises(StageError, match=r"1 of 2 units failed, u/0 with: RuntimeError: no way"):
+        run(cluster, tmp_path, todo, fail_unless_number)
+    assert list(Ledger(tmp_path).receipts()) == ["good"]
+    logged = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [entry["unit"] for entry in logged] == ["u/0"] * 3
+
+
+def fail_unless_number(task: Any) -> Outcome:
+    return count(task) if isinstance(task, int) else fail(task)
+
+
+def test_a_full_disk_ends_the_stage_with_one_message(cluster: str, tmp_path: Path) -> None:
+    with pytest.raises(StageError, match="the disk is full"):
+        run(cluster, tmp_path, units([1]), fill_the_disk)
+
+
+def test_a_broken_contract_ends_the_stage_with_its_own_error(cluster: str, tmp_path: Path) -> None:
+    with pytest.raises(ContractError, match=r"species\.parquet"):
+        run(cluster, tmp_path, units([1]), break_a_contract)
+
+
+def test_a_scheduler_that_is_not_there_is_a_mistake_in_the_flags(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no Dask scheduler answers"):
+        run("tcp://127.0.0.1:1", tmp_path, units([1]), count)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (StageError("x"), 1),
+        (ConfigError("x"), 2),
+        (ContractError("x"), 3),
+        (KeyboardInterrupt(), 130),
+        (OSError(28, "No space left on device"), 1),
+    ],
+)
+def test_exit_codes_are_those_of_the_design(error: BaseException, code: int) -> None:
+    def body() -> None:
+        raise error
+
+    assert guard(body) == code
+
+
+def test_an_error_of_ours_is_never_hidden() -> None:
+    def body() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        guard(body)
