@@ -59,8 +59,8 @@ def plain(text: object) -> str | None:
     """Return *text* from a server as one plain line: no markup, no control characters."""
     if not isinstance(text, str):
         return None
-    words = html.unescape(_TAG.sub(" ", text)).split()
-    line = "".join(c for c in " ".join(words) if c.isprintable())
+    text = html.unescape(_TAG.sub(" ", text))
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return line[:_LONGEST] or None
 
 

@@ -1,0 +1,139 @@
+"""`python -m demo`: the whole job on this machine, against a web of its own on loopback."""
+
+import argparse
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from report.__main__ import report
+
+from crawler.__main__ import crawl
+from dedup.__main__ import dedup
+from demo import apis, archives, score, world
+from demo.web import Web
+from demo.world import World
+from flora import cluster
+from flora.__main__ import checklist
+from flora.cluster import ClusterSettings
+from flora.console import clock, say, show
+from flora.errors import ConfigError
+from flora.ledger import Ledger
+from flora.stage import Options, guard, options, parser
+from shards.__main__ import shards
+from train.__main__ import evaluate, train
+
+SETTINGS = (
+    "crawler.contact=the demo on this machine",
+    "crawler.unit_names=20",
+    "crawler.unit_images=250",
+    "crawler.pack_bytes=33554432",
+    "crawler.politeness.requests_per_second=200",
+    "crawler.politeness.connections=8",
+    "crawler.politeness.longest_wait=5",
+    "crawler.net.timeout=10",
+    f"crawler.openverse.endpoint={apis.OPENVERSE}",
+    "crawler.openverse.pages=10",
+    "crawler.openverse.requests_per_second=200",
+    f"crawler.commons.endpoint={apis.COMMONS}",
+    "crawler.commons.pages=5",
+    "crawler.commons.requests_per_second=200",
+    f"crawler.gbif.archives=['{archives.GBIF}']",
+    f"crawler.eol.manifest={archives.EOL_MANIFEST}",
+    f"crawler.eol.names={archives.EOL_NAMES}",
+    "shards.shard_bytes=8388608",
+)
+"""What differs from flora.toml: the addresses, and a pace that only one's own machine may see."""
+
+DRAWN = ("train.image_size=128",)
+"""Drawn plants are told apart at this size, and train in a minute or two."""
+
+
+def demo(
+    shared: Options, *, photos: Path | None, names: Path | None, species: int, pictures: int
+) -> None:
+    """Run every stage over the demo's web, score what came out, and write the report."""
+    start = time.monotonic()
+    data = shared.data
+    with Ledger(data).lock():
+        say("The web: drawing plants." if photos is None else f"The web: pictures of {photos}.")
+        made = world.build(data / "web", photos=photos, species=species, pictures=pictures)
+        with contextlib.ExitStack() as stack:
+            web = stack.enter_context(Web(made))
+            usual = (*SETTINGS, *(DRAWN if photos is None else ()))
+            connect = f"crawler.net.connect_to={{'*.test' = '{web.address}'}}"
+            here = replace(shared, sets=(*usual, connect, *shared.sets))
+            if shared.cluster == "local" and not shared.dry_run:
+                settings = here.settings("cluster", ClusterSettings)
+                client = stack.enter_context(cluster.connect("local", settings))
+                here = replace(here, cluster=client.scheduler.address)
+            _stages(here, made, photos, names or made.checklist)
+    if not shared.dry_run:
+        _conclude(data, time.monotonic() - start)
+
+
+def _stages(here: Options, made: World, photos: Path | None, names: Path) -> None:
+    wanted = ""
+    if photos is not None:  # the list may be of the whole world: look for what the folder has
+        wanted = str(_folder_names(here.data / "web", made))
+    steps: Sequence[Callable[[], None]] = (
+        lambda: checklist(here, names),
+        lambda: crawl(here, wanted),
+        lambda: dedup(here),
+        lambda: shards(here),
+        lambda: train(here),
+        lambda: evaluate(here),
+    )
+    for step in steps:
+        step()
+    if not here.dry_run:
+        score.write(here.data / "truth.json", score.score(here.data, made))
+        report(here, here.data / "report.html", here.data / "truth.json")
+
+
+def _folder_names(folder: Path, made: World) -> Path:
+    """Write the names the photographs are filed under, for the crawler to look for."""
+    path = folder / "names.txt"
+    listed = sorted({row.true_species for row in made.listings if row.true_species})
+    path.write_text("\n".join(listed) + "\n", encoding="utf-8")
+    return path
+
+
+def _conclude(data: Path, seconds: float) -> None:
+    """Show the short table and where the report is. Raises StageError for a goal missed."""
+    found = json.loads((data / "truth.json").read_text(encoding="utf-8"))
+    for title, rows in found["sections"].items():
+        show(title)
+        for label, value in rows.items():
+            show(f"  {label:<52} {value:>12}")
+    show("Goals")
+    for goal in found["goals"]:
+        mark = "met" if goal["met"] else "MISSED"
+        show(f"  {goal['what']:<52} {goal['value']:>12}  {goal['goal']}: {mark}")
+    show(f"Done in {clock(seconds)}. The report: {data / 'report.html'}")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the demo; return its exit code."""
+    flags = parser("demo", "The whole job on this machine, against a web of its own on loopback.")
+    flags.set_defaults(data=Path("data/demo"))
+    flags.add_argument("--photos", type=Path, help="a folder of <Genus species>/*.jpg to serve")
+    flags.add_argument("--checklist", type=Path, help="the list of names (the drawn plants')")
+    flags.add_argument("--species", type=int, default=world.SPECIES, help="how many to draw")
+    flags.add_argument("--pictures", type=int, default=world.PICTURES, help="how many to draw")
+    args: argparse.Namespace = flags.parse_args(arguments)
+
+    def body() -> None:
+        if args.photos is not None and args.checklist is None:
+            raise ConfigError("--photos needs --checklist: the list their names are looked up in.")
+        demo(options(args), photos=args.photos, names=args.checklist, species=args.species,
+             pictures=args.pictures)  # fmt: skip
+
+    return guard(body, verbose=args.verbose)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
