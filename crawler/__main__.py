@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pyarrow as pa
-from flora.taxa import Checklist, Match
 
 from crawler import pack, plan, search, sources
 from crawler.config import CrawlerSettings
@@ -17,6 +16,7 @@ from flora.console import say
 from flora.errors import ConfigError
 from flora.ledger import Ledger, sweep
 from flora.stage import Options, Run, guard, options, parser
+from flora.taxa import Checklist, Match
 
 NAMES = pa.schema(
     {
@@ -36,8 +36,9 @@ def crawl(options: Options, species: str = "") -> None:
     if options.dry_run:
         say(config.show(settings, "crawler"))
     checklist = options.data / "checklist"
-    matches = _asked(Checklist.load(checklist), species, options.limit)
-    wanted = _wanted(Checklist.load(checklist), matches)
+    names = Checklist.load(checklist)
+    matches = _asked(names, species, options.limit)
+    wanted = _wanted(names, matches, settings.synonyms)
     candidates, images = options.data / "candidates", options.data / "images"
     with Run(options) as run:
         if options.dry_run:
@@ -101,8 +102,8 @@ def _members(checklist: Checklist, name: str) -> list[str]:
     return [name]
 
 
-def _wanted(checklist: Checklist, matches: list[Match]) -> list[Wanted]:
-    """Return the species to look for: by accepted name, and by the names they were asked by."""
+def _wanted(checklist: Checklist, matches: list[Match], synonyms: int) -> list[Wanted]:
+    """Return the species to look for: by accepted name, the names they were asked by, synonyms."""
     queries: dict[str, list[str]] = {}
     for match in matches:
         if match.species_id is not None:
@@ -110,8 +111,8 @@ def _wanted(checklist: Checklist, matches: list[Match]) -> list[Wanted]:
     found = []
     for species_id, asked in queries.items():
         species = checklist.get(species_id)
-        names = tuple(dict.fromkeys([species.name, *asked]))
-        found.append(Wanted(species_id=species_id, family=species.family, queries=names))
+        names = dict.fromkeys([species.name, *asked, *species.synonyms[:synonyms]])
+        found.append(Wanted(species_id=species_id, family=species.family, queries=tuple(names)))
     return found
 
 

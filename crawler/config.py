@@ -129,6 +129,8 @@ class CrawlerSettings:
     """An e-mail address or page, told to every server we ask. Required."""
     sources: tuple[str, ...] = ("eol", "gbif", "commons", "openverse")
     """Which sources to ask."""
+    synonyms: int = 0
+    """Synonyms of a species to ask for besides its accepted name, the first so many."""
     unit_names: int = 100
     """Species a search unit asks for; its receipt is the step in which a search resumes."""
     unit_images: int = field(default=10_000, metadata=OPERATIONAL)
@@ -144,6 +146,8 @@ class CrawlerSettings:
 
     def __post_init__(self) -> None:
         _above_zero("crawler", self, "unit_names", "unit_images", "pack_bytes")
+        if self.synonyms < 0:
+            raise ConfigError(f"crawler.synonyms is {self.synonyms}, but must be 0 or more.")
         if not self.contact and not self.net.connect_to:
             raise ConfigError(
                 "crawler.contact is empty. Give an e-mail address or a page, so that whoever "

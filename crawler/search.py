@@ -13,7 +13,6 @@ from itertools import groupby
 from pathlib import Path
 
 import pyarrow as pa
-from flora.taxa import Checklist
 
 from crawler import candidates, net, sources
 from crawler.ask import Ask
@@ -25,6 +24,7 @@ from flora.download import download
 from flora.ledger import slug
 from flora.stage import Outcome, Unit
 from flora.tally import Meter
+from flora.taxa import Checklist
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

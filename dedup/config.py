@@ -12,7 +12,7 @@ class DedupSettings:
 
     radius: int = 10
     """Bits in which two 64-bit pHashes may differ for their pixels to be compared."""
-    similarity: float = 0.9
+    similarity: float = 0.8
     """Correlation of the fine structure of two pictures from which they are one."""
     placeholder_species: int = 3
     """A picture that stands for this many species shows none of them."""

@@ -9,8 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from report.__main__ import report
-
 from crawler.__main__ import crawl
 from dedup.__main__ import dedup
 from demo import apis, archives, score, world
@@ -23,11 +21,13 @@ from flora.console import clock, say, show
 from flora.errors import ConfigError
 from flora.ledger import Ledger
 from flora.stage import Options, guard, options, parser
+from report.__main__ import report
 from shards.__main__ import shards
 from train.__main__ import evaluate, train
 
 SETTINGS = (
     "crawler.contact=the demo on this machine",
+    "crawler.synonyms=5",
     "crawler.unit_names=20",
     "crawler.unit_images=250",
     "crawler.pack_bytes=33554432",

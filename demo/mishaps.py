@@ -1,6 +1,7 @@
 """What befalls a picture on the web: it is copied, marked, cut short, mistaken for another."""
 
 import io
+import math
 import struct
 import zlib
 from collections.abc import Callable
@@ -87,9 +88,11 @@ def _cropped(image: Image.Image, _: bytes, rng: np.random.Generator) -> bytes:
 def _watermarked(image: Image.Image, _: bytes, rng: np.random.Generator) -> bytes:
     layer = Image.new("L", image.size)
     pen = ImageDraw.Draw(layer)
-    height = max(10, round(image.height * rng.uniform(0.05, 0.08)))
     text = ("© plantpics.example", "www.greenstock.example", "GARDEN·ARCHIVE")[int(rng.integers(3))]
-    font = ImageFont.load_default(height)
+    wide = image.width * rng.uniform(0.4, 0.65)
+    font = ImageFont.load_default(
+        max(9, 20 * wide / pen.textlength(text, ImageFont.load_default(20)))
+    )
     right, bottom = pen.textbbox((0, 0), text, font)[2:]
     x = (4, image.width - right - 4)[int(rng.integers(2))]
     y = (4, image.height - bottom - 6)[int(rng.integers(2))]
@@ -142,9 +145,10 @@ def placeholder(which: int) -> bytes:
     image = Image.new("RGB", (240, 180), ("#e4e6e2", "#2f3437")[which % 2])
     pen = ImageDraw.Draw(image)
     ink = ("#9aa096", "#8b949a")[which % 2]
-    for x in range(0, 240, 40):
-        pen.line((120, 70, x, 20 + (x * 7) % 100), fill=ink, width=2 + which % 2)
-    pen.ellipse((98, 48, 142, 92), fill=ink)
+    petals = 5 + which
+    for k in range(petals):
+        x, y = 120 + 26 * math.sin(k * math.tau / petals), 68 - 26 * math.cos(k * math.tau / petals)
+        pen.ellipse((x - 15, y - 15, x + 15, y + 15), outline=ink, width=3)
     text = ("No image available", "photo unavailable")[which % 2]
     pen.text((120, 140), text, fill=ink, font=ImageFont.load_default(18), anchor="mm")
     return encode(image)

@@ -22,7 +22,7 @@ VARIANTS = 4
 
 
 def draw(species: Species, seed: int) -> Image.Image:
-    """Return one photograph of *species*, 200 to 320 pixels on its longer side."""
+    """Return one photograph of *species*, 200 to 300 pixels on its longer side."""
     rng = np.random.default_rng([seed, *species.name.encode()])
     size = _frame(rng)
     traits = species.traits
@@ -48,7 +48,7 @@ _BACKDROPS = {
 
 
 def _frame(rng: np.random.Generator) -> tuple[int, int]:
-    longer = int(rng.integers(208, 321))
+    longer = int(rng.integers(200, 301))
     shorter = int(longer * rng.choice([2 / 3, 3 / 4, 4 / 5, 1.0], p=[0.25, 0.35, 0.15, 0.25]))
     return (longer, shorter) if rng.random() < 0.55 else (shorter, longer)
 

@@ -16,10 +16,11 @@ Backdrop = Literal[
 
 def _clouds(size: tuple[int, int], cells: int, rng: np.random.Generator) -> Array:
     """Return smooth noise around 0, about *cells* hills across."""
-    rough = rng.standard_normal((cells + 2, cells + 2)).astype(np.float32)
-    how = Image.Resampling.BICUBIC if cells < 10 else Image.Resampling.BILINEAR
-    smooth = Image.fromarray(rough).resize(size, how)
-    return np.asarray(smooth)
+    rough = Image.fromarray(rng.standard_normal((cells + 2, cells + 2)).astype(np.float32))
+    if cells < 10:
+        eighth = (max(2, size[0] // 8), max(2, size[1] // 8))
+        rough = rough.resize(eighth, Image.Resampling.BICUBIC)
+    return np.asarray(rough.resize(size, Image.Resampling.BILINEAR))
 
 
 def _wash(size: tuple[int, int], top: Colour, bottom: Colour) -> Image.Image:
@@ -68,10 +69,10 @@ def backdrop(kind: Backdrop, size: tuple[int, int], rng: np.random.Generator) ->
     elif kind == "bricks":
         canvas = soften(_bricks(small, rng), rng.uniform(1, 1.8))
     elif kind == "plaster":
-        tone = _vary((206, 196, 178), rng, 20)
+        tone = _vary((206, 196, 178), rng, 12)
         canvas = _wash(small, tone, _vary(tone, rng, 14))
     else:
-        tone = _vary((104, 80, 58), rng, 16)
+        tone = _vary((104, 82, 60), rng, 10)
         canvas = _wash(small, tone, _vary(tone, rng, 10))
     canvas = canvas.resize(size, Image.Resampling.BICUBIC)
     texture = np.asarray(canvas, np.float32) + _relief(kind, size, rng)[..., None]
@@ -170,7 +171,7 @@ def _grain() -> Array:
 
 def develop(canvas: Image.Image, rng: np.random.Generator) -> Image.Image:
     """Return *canvas* as a camera would: light, shade, white balance, focus, grain."""
-    if rng.random() < 0.35:
+    if rng.random() < 0.25:
         canvas = canvas.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 0.8)))
     wide, high = canvas.size
     light = 1 + _clouds(canvas.size, 1, rng) * 0.14

@@ -124,12 +124,13 @@ def _evaluation(data: Path) -> dict[str, Any] | None:
 def _against_truth(
     data: Path, truth: Iterable[dict[str, Any]], image: dict[str, str]
 ) -> dict[str, float | None]:
-    """Return top-1 on test pictures with right labels, and how often wrong ones are seen through."""
+    """Return top-1 on rightly labelled test pictures; how often a wrong label is seen through."""
     (path,) = sorted((data / "runs").glob("*/predictions-test.parquet"))[-1:]
     classes = records.read(data / "shards" / "classes.parquet", records.CLASSES).to_pylist()
     name = {row["label"]: row["name"] for row in classes}
     true = {image[row["url"]]: row["true_species"] for row in truth if row["url"] in image}
-    right, seen = [], []
+    right: list[bool] = []
+    seen: list[bool] = []
     for row in records.read(path, records.PREDICTIONS).to_pylist():
         shown, guess = true.get(row["key"]), name[row["top_labels"][0]]
         (right if shown == name[row["label"]] else seen).append(guess == shown)

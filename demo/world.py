@@ -28,7 +28,7 @@ from flora import records
 from flora.config import digest
 from flora.ledger import Ledger, publish, sweep
 
-EDITION = 1
+EDITION = 2
 """To be raised when what is drawn, planned or altered changes: worlds of old are then made anew."""
 
 SPECIES, PICTURES, SEED = 48, 2200, 2018

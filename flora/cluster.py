@@ -17,6 +17,7 @@ from flora.errors import ConfigError
 from flora.tally import Tally
 
 _CONNECT_SECONDS = 15
+_told: set[str] = set()  # dashboards whose address was said: the stages of one process share one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +100,7 @@ def _free_address(address: str) -> str:
 def _watched(client: Client) -> Client:
     client.register_plugin(Tally())
     link = client.dashboard_link
-    if link:
+    if link and link not in _told:
+        _told.add(link)
         say(f"Dashboard: {link.removesuffix('/status')}{dashboard.ROUTE}")
     return client

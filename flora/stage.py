@@ -13,7 +13,7 @@ import shutil
 import signal
 import time
 import traceback
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -154,7 +154,7 @@ class _Job:
         self.failed: dict[str, str] = {}
 
     def run(self, units: Sequence[Unit]) -> dict[str, Receipt]:
-        waiting, done = list(units), {}
+        waiting, done = list(units), dict[str, Receipt]()
         self._announce(units=self.totals.units, units_done=self.totals.units_done)
         self.client.subscribe_topic(TOPIC, self._hear)
         with Progress(self.stage, self.totals) as progress, self._calling_off():
@@ -165,7 +165,7 @@ class _Job:
                 unit = self.flying.pop(future)
                 if future.status == "finished":
                     done[unit.name] = future.result()
-                    self.totals.units_done += 1
+                    self._count(done)
                     self._announce(units_done=1)
                 elif self._again(unit, future.exception(), future.traceback()):
                     waiting.append(unit)
@@ -231,6 +231,12 @@ class _Job:
             return True
         self.failed[unit.name] = why
         return False
+
+    def _count(self, done: Mapping[str, Receipt]) -> None:
+        """Count a finished unit; rows that no meter told of, too."""
+        self.totals.units_done += 1
+        receipted = sum(receipt.rows for receipt in done.values())
+        self.totals.rows = max(self.totals.rows, receipted)
 
     def _announce(self, **event: int) -> None:
         self.client.log_event(TOPIC, {"stage": self.stage, **event})

@@ -1,0 +1,1 @@
+"""What the crawl brought and what the model knows, as one page to look at."""

@@ -27,7 +27,7 @@ class ShardSettings:
                 raise ConfigError(f"shards.{name} is {share}, but must be from 0 to below 1.")
         if self.val + self.test >= 1:
             raise ConfigError(
-                f"shards.val + shards.test is {self.val + self.test:g}: nothing is left to train on."
+                f"shards.val + shards.test is {self.val + self.test:g}, but must be below 1."
             )
         for name in ("min_images", "shard_bytes"):
             if getattr(self, name) < 1:

@@ -1,0 +1,1 @@
+"""Shards to a classifier: streams them, fine-tunes a backbone in two steps, evaluates it."""

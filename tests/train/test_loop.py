@@ -1,0 +1,81 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from flora.errors import StageError
+from tests.train.squares import TINY, job, pack
+from train.config import HeadSettings, TrainSettings
+from train.data import Shards
+from train.loop import Trainer
+from train.model import restore
+from train.world import World
+
+QUICK = replace(TINY, checkpoint_seconds=60.0)
+
+
+def trained(folder: Path, settings: TrainSettings = QUICK) -> dict[str, Any]:
+    """Train alone, in this process."""
+    asked = job(folder, settings)
+    return Trainer(asked, Shards(asked.shards), World()).run()
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    text = (folder / "runs" / "main" / "metrics.jsonl").read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_coloured_squares_are_told_apart(tmp_path: Path) -> None:
+    pack(tmp_path / "shards")
+    assert trained(tmp_path)["images"] == 30
+    told = lines(tmp_path)
+    assert [(line["phase"], line["epoch"], line["step"]) for line in told] == [
+        ("head", 1, 4),
+        ("full", 1, 4),
+        ("full", 2, 8),
+    ]
+    assert told[-1]["loss"] < told[0]["loss"]
+    assert told[-1]["val_top1"] == 1.0
+
+
+def test_a_picture_that_cannot_be_decoded_is_counted_and_bends_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pack(tmp_path / "shards", bad=(3, 17))
+    settings = replace(QUICK, full=replace(QUICK.full, epochs=1))
+    assert trained(tmp_path, settings)["undecodable"] == 2
+    assert all(torch.isfinite(torch.tensor(line["loss"])) for line in lines(tmp_path))
+    assert capfd.readouterr().err.count("train0017: cannot be decoded") == 1
+
+
+def test_a_run_without_val_pictures_has_no_figures_of_val(tmp_path: Path) -> None:
+    pack(tmp_path / "shards", val=0)
+    trained(tmp_path, replace(QUICK, full=replace(QUICK.full, epochs=0)))
+    assert all("val_top1" not in line for line in lines(tmp_path))
+
+
+def test_the_backbone_rests_while_the_last_layer_learns(tmp_path: Path) -> None:
+    pack(tmp_path / "shards")
+    settings = replace(QUICK, full=replace(QUICK.full, epochs=0))
+    trained(tmp_path, settings)
+    asked = job(tmp_path, settings)
+    before = Trainer(asked, Shards(asked.shards), World()).model.backbone.state_dict()
+    after, _ = restore(asked.folder / "model.pt")
+    assert all(torch.equal(before[k], v) for k, v in after.backbone.state_dict().items())
+    assert after.head[1].weight.abs().max() > 0
+
+
+def test_a_loss_that_is_no_number_ends_the_run_and_names_the_pictures(tmp_path: Path) -> None:
+    pack(tmp_path / "shards")
+    settings = replace(QUICK, head=HeadSettings(epochs=1, lr=1e30))
+    with pytest.raises(StageError, match=r"not finite at step \d+, made of train00\d\d, "):
+        trained(tmp_path, settings)
+
+
+def test_lines_are_told_every_few_steps_of_a_long_epoch(tmp_path: Path) -> None:
+    pack(tmp_path / "shards", train=50)
+    trained(tmp_path, replace(QUICK, batch_size=2, full=replace(QUICK.full, epochs=0)))
+    assert [line["step"] for line in lines(tmp_path)] == [20, 25]

@@ -1,0 +1,99 @@
+"""The settings of the trainer: the model, its two steps, and how they are run."""
+
+from dataclasses import dataclass, field
+
+from flora.config import OPERATIONAL
+from flora.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadSettings:
+    """Step one: the last layer alone, on features that the frozen backbone gives once."""
+
+    epochs: int = 10
+    """Passes over the features; 0 leaves the step out."""
+    lr: float = 0.003
+    """Highest learning rate of the last layer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FullSettings:
+    """Step two: all layers, on augmented pictures."""
+
+    epochs: int = 12
+    """Passes over the pictures; 0 leaves the step out."""
+    backbone_lr: float = 0.0005
+    """Highest learning rate of the backbone."""
+    head_lr: float = 0.001
+    """Highest learning rate of the last layer."""
+    smallest_crop: float = 0.25
+    """Least share of a picture's area that a random crop keeps."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainSettings:
+    """What is trained, from what, and how."""
+
+    backbone: str = "tf_efficientnet_lite0"
+    """Any model of timm, by name."""
+    weights: str = "package"
+    """Where the backbone starts: `package` (ImageNet weights of tf_efficientnet_lite0, installed
+    with us), `hub` (timm's own, by internet), `none`, or the path of a .pth or .safetensors."""
+    image_size: int = 224
+    """Side of the square the model sees, in pixels."""
+    batch_size: int = 32
+    """Pictures a step, over all ranks together."""
+    weight_decay: float = 0.05
+    """AdamW's, on matrices and kernels; biases and norms go without."""
+    label_smoothing: float = 0.1
+    """Probability spread over all species: some labels are wrong."""
+    dropout: float = 0.2
+    """Share of the features that the last layer must do without at each step of its training."""
+    seed: int = 0
+    """Of the order, the augmentation, the dropout and untrained weights."""
+    ranks: int = field(default=0, metadata=OPERATIONAL)
+    """Processes where there is no GPU; 0 means one a core, but two at most."""
+    data_workers: int = field(default=0, metadata=OPERATIONAL)
+    """Processes a rank that decode ahead. 0 decodes in the rank itself, which is right where
+    training keeps the cores busy; beside a GPU take its share of the cores."""
+    checkpoint_seconds: float = field(default=60.0, metadata=OPERATIONAL)
+    """Time between two checkpoints, the most that a kill can cost; 0 writes one at every step."""
+    head: HeadSettings = field(default_factory=HeadSettings)
+    """Step one."""
+    full: FullSettings = field(default_factory=FullSettings)
+    """Step two."""
+
+    def __post_init__(self) -> None:
+        wholes = {
+            "image_size": (self.image_size, 16),
+            "batch_size": (self.batch_size, 1),
+            "seed": (self.seed, 0),
+            "ranks": (self.ranks, 0),
+            "data_workers": (self.data_workers, 0),
+            "checkpoint_seconds": (self.checkpoint_seconds, 0),
+            "weight_decay": (self.weight_decay, 0),
+            "head.epochs": (self.head.epochs, 0),
+            "full.epochs": (self.full.epochs, 0),
+        }
+        for name, (value, least) in wholes.items():
+            if not value >= least:  # nan is not
+                raise ConfigError(f"train.{name} is {value}, but must be {least} or more.")
+        rates = {
+            "head.lr": self.head.lr,
+            "full.backbone_lr": self.full.backbone_lr,
+            "full.head_lr": self.full.head_lr,
+        }
+        for name, value in rates.items():
+            if not value > 0:
+                raise ConfigError(f"train.{name} is {value}, but must be above 0.")
+        shares = {"label_smoothing": self.label_smoothing, "dropout": self.dropout}
+        for name, value in shares.items():
+            if not 0 <= value < 1:
+                raise ConfigError(f"train.{name} is {value}, but must be from 0 to below 1.")
+        if not 0 < self.full.smallest_crop <= 1:
+            raise ConfigError(
+                f"train.full.smallest_crop is {self.full.smallest_crop}, "
+                "but must be above 0 and at most 1."
+            )
+        if self.head.epochs + self.full.epochs == 0:
+            raise ConfigError("train.head.epochs and train.full.epochs are both 0: nothing to do.")

@@ -1,0 +1,62 @@
+"""One rank: `python -m train.rank`, started by the launcher, its job pickled on standard input.
+
+It answers on standard output with one line of JSON: what it found, or the error that ended it.
+"""
+
+import json
+import os
+import pickle
+import signal
+import sys
+import traceback
+from typing import Any
+
+from flora.errors import FloraError
+from flora.stage import end_with_parent
+from train.job import Job
+
+
+def main() -> None:
+    """Do the job, and answer."""
+    end_with_parent(signal.SIGKILL)
+    answer, sys.stdout = sys.stdout, sys.stderr  # nothing else may speak there
+    try:
+        result = _work(pickle.load(sys.stdin.buffer))
+    except FloraError as error:
+        _leave(answer, {"error": type(error).__name__, "text": str(error)})
+    except Exception:
+        _leave(answer, {"error": "", "text": traceback.format_exc()[-4000:]})
+    json.dump({"result": result}, answer)
+
+
+def _work(job: Job) -> dict[str, Any]:
+    # Imported late: the parent's end is watched for during the seconds that torch takes.
+    import torch
+
+    from train import world
+    from train.data import Shards
+    from train.evaluate import evaluate
+    from train.loop import Trainer
+
+    here = world.join()
+    torch.use_deterministic_algorithms(here.device.type == "cpu")
+    # A debugging aid, and slow:
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    shards = Shards(job.shards, job.limit)
+    if job.task == "train":
+        result = Trainer(job, shards, here).run()
+    else:
+        result = evaluate(job, shards, here)
+    world.leave()
+    return result
+
+
+def _leave(answer: Any, words: dict[str, str]) -> None:
+    """Answer and go, without waiting for ranks that wait for us."""
+    json.dump(words, answer)
+    answer.flush()
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()
