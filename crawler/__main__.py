@@ -16,7 +16,7 @@ from flora.console import say
 from flora.errors import ConfigError
 from flora.ledger import Ledger, sweep
 from flora.stage import Options, Run, guard, options, parser
-from flora.taxa import Checklist, Match
+from flora.taxa import Checklist, How, Match
 
 NAMES = pa.schema(
     {
@@ -66,7 +66,8 @@ def crawl(options: Options, species: str = "") -> None:
 def _asked(checklist: Checklist, species: str, limit: int | None) -> list[Match]:
     """Return the names to crawl, looked up. Raises ConfigError if none leads to a species."""
     if not species:
-        return list(checklist.lookup(checklist.species["name"].to_pylist()[:limit]))
+        table = checklist.species.select(["species_id", "name"]).slice(0, limit)
+        return [Match(query=row["name"], how=How.ACCEPTED, **row) for row in table.to_pylist()]
     path = Path(species)
     if path.is_file():
         lines = path.read_text(encoding="utf-8-sig").splitlines()

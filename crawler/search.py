@@ -113,7 +113,7 @@ def _read(task: SearchTask) -> list[Candidate]:
 
     @functools.lru_cache(maxsize=2**20)
     def find(name: str) -> str | None:
-        species_id = checklist.find(name).species_id
+        species_id = checklist.find(name, suggest=False).species_id
         return species_id if species_id in wanted else None
 
     paths = tuple(
