@@ -13,7 +13,7 @@ import requests
 from flora.errors import StageError
 from flora.ledger import publish
 
-_CHUNK = 2**20
+_CHUNK = 2**16
 _TRIES = 5
 _TIMEOUT = (15, 60)  # to connect, between two reads
 
