@@ -56,7 +56,7 @@ status: $(READY)  ## What is done and what is left
 	$(RUN) flora $(FLAGS) status
 
 bench: $(READY)  ## Measure a claim: NAME=checklist, ...
-	$(VENV)/bin/python -m bench.$(or $(NAME),$(error NAME= is one of: $(patsubst bench/%.py,%,$(wildcard bench/[a-z]*.py)))) $(ARGS)
+	$(VENV)/bin/python -m bench.$(or $(NAME),$(error NAME= is one of: $(patsubst bench/%.py,%,$(wildcard bench/[a-z]*.py)))) $(CHECKLIST) $(ARGS)
 
 test: $(READY)  ## The tests
 	$(VENV)/bin/python -m pytest $(ARGS)
