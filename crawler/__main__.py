@@ -18,16 +18,6 @@ from flora.ledger import Ledger, sweep
 from flora.stage import Options, Run, guard, options, parser
 from flora.taxa import Checklist, How, Match
 
-NAMES = pa.schema(
-    {
-        "query": pa.string(),
-        "species_id": pa.string(),
-        "how": pa.string(),
-        "suggestions": pa.list_(pa.string()),
-    }
-)
-"""What became of the names that were asked for (candidates/names.parquet)."""
-
 
 def crawl(options: Options, species: str = "") -> None:
     """Search for the species of the checklist (or those named in *species*) and fetch."""
@@ -119,7 +109,7 @@ def _wanted(checklist: Checklist, matches: list[Match], synonyms: int) -> list[W
 
 def _names(matches: list[Match]) -> pa.Table:
     return records.table(
-        NAMES,
+        search.NAMES,
         (
             {
                 "query": match.query,

@@ -26,6 +26,16 @@ from flora.stage import Outcome, Unit
 from flora.tally import Meter
 from flora.taxa import Checklist
 
+NAMES = pa.schema(
+    {
+        "query": pa.string(),
+        "species_id": pa.string(),
+        "how": pa.string(),
+        "suggestions": pa.list_(pa.string()),
+    }
+)
+"""What became of the names that were asked for (candidates/names.parquet)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
@@ -47,7 +57,9 @@ class SearchTask:
     checklist: Path
     settings: CrawlerSettings
     wanted: tuple[Wanted, ...] = ()
+    """What to ask for, by name."""
     files: tuple[str, ...] = ()
+    """What to read, for all the species of names.parquet."""
 
 
 def units(
@@ -61,8 +73,7 @@ def units(
             species = sorted(each.species_id for each in wanted)
             for part, files in sources.AS_FILES[name].files(settings).items():
                 task = SearchTask(unit=f"{name}/{part}", source=name, folder=folder,
-                                  checklist=checklist, settings=settings, files=files,
-                                  wanted=tuple(wanted))  # fmt: skip
+                                  checklist=checklist, settings=settings, files=files)  # fmt: skip
                 found.append(Unit(name=task.unit, recipe=digest(own, files, species), task=task))
         else:
             for part, some in _parts(wanted, settings.unit_names):
@@ -109,7 +120,8 @@ async def _ask(task: SearchTask) -> list[Candidate]:
 
 def _read(task: SearchTask) -> list[Candidate]:
     checklist = Checklist.load(task.checklist)
-    wanted = {species.species_id for species in task.wanted}
+    asked = records.read(task.folder / "names.parquet", NAMES, ["species_id"])
+    wanted = set(asked["species_id"].to_pylist()) - {None}
 
     @functools.lru_cache(maxsize=2**20)
     def find(name: str) -> str | None:

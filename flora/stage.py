@@ -39,6 +39,9 @@ from flora.tally import TOPIC, Totals
 TRIES = 3
 """How often a failing unit is tried in one run."""
 
+GIVE_UP = 5
+"""Failed units after which a run ends early, if none succeeded before."""
+
 T = TypeVar("T")
 
 
@@ -158,7 +161,7 @@ class _Job:
         self._announce(units=self.totals.units, units_done=self.totals.units_done)
         self.client.subscribe_topic(TOPIC, self._hear)
         with Progress(self.stage, self.totals) as progress, self._calling_off():
-            while waiting or self.flying:
+            while (waiting or self.flying) and not self._hopeless(done):
                 for unit in self._next(waiting):
                     self._submit(unit)
                 future = self._landed(progress)
@@ -172,9 +175,10 @@ class _Job:
                 future.release()
         if self.failed:
             name, why = next(iter(self.failed.items()))
+            others = "The rest was not tried" if self._hopeless(done) else "The others are done"
             raise StageError(
                 f"{self.stage}: {len(self.failed)} of {self.totals.units} units failed, "
-                f"{name} with: {why} The others are done; the same command tries these again. "
+                f"{name} with: {why} {others}; the same command goes on. "
                 f"Details: {self.ledger.folder / 'log.jsonl'}"
             )
         return done
@@ -237,6 +241,10 @@ class _Job:
         self.totals.units_done += 1
         receipted = sum(receipt.rows for receipt in done.values())
         self.totals.rows = max(self.totals.rows, receipted)
+
+    def _hopeless(self, done: Mapping[str, Receipt]) -> bool:
+        """Tell whether the first units all failed: then the rest would (no network, say)."""
+        return len(self.failed) >= GIVE_UP and not done
 
     def _announce(self, **event: int) -> None:
         self.client.log_event(TOPIC, {"stage": self.stage, **event})

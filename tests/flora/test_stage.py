@@ -114,6 +114,12 @@ def test_a_unit_that_keeps_failing_does_not_stop_the_others(cluster: str, tmp_pa
     assert [entry["unit"] for entry in logged] == ["u/0"] * 3
 
 
+def test_a_stage_that_only_fails_gives_up_early(cluster: str, tmp_path: Path) -> None:
+    with pytest.raises(StageError, match="The rest was not tried"):
+        run(cluster, tmp_path, units(["way"] * 50), fail)
+    assert len((tmp_path / "log.jsonl").read_text().splitlines()) < 50
+
+
 def fail_unless_number(task: Any) -> Outcome:
     return count(task) if isinstance(task, int) else fail(task)
 
