@@ -48,7 +48,10 @@ SETTINGS = (
 )
 """What differs from flora.toml: the addresses, and a pace that only one's own machine may see."""
 
-DRAWN = ("train.image_size=128",)
+PHOTOGRAPHS = ("shards.min_images=4", "shards.val=0.15", "shards.test=0.25")
+"""A handful of pictures a species: some of them must be kept to test on."""
+
+DRAWN = ("train.image_size=128", "train.full.epochs=4")
 """Drawn plants are told apart at this size, and train in a minute or two."""
 
 
@@ -63,7 +66,7 @@ def demo(
         made = world.build(data / "web", photos=photos, species=species, pictures=pictures)
         with contextlib.ExitStack() as stack:
             web = stack.enter_context(Web(made))
-            usual = (*SETTINGS, *(DRAWN if photos is None else ()))
+            usual = (*SETTINGS, *(DRAWN if photos is None else PHOTOGRAPHS))
             connect = f"crawler.net.connect_to={{'*.test' = '{web.address}'}}"
             here = replace(shared, sets=(*usual, connect, *shared.sets))
             if shared.cluster == "local" and not shared.dry_run:
@@ -84,8 +87,8 @@ def _stages(here: Options, made: World, photos: Path | None, names: Path) -> Non
         lambda: crawl(here, wanted),
         lambda: dedup(here),
         lambda: shards(here),
-        lambda: train(here),
-        lambda: evaluate(here),
+        lambda: train(replace(here, cluster="local")),  # not on Dask
+        lambda: evaluate(replace(here, cluster="local")),
     )
     for step in steps:
         step()

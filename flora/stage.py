@@ -171,7 +171,7 @@ class _Job:
                     self._count(done)
                     self._announce(units_done=1)
                 elif self._again(unit, future.exception(), future.traceback()):
-                    waiting.append(unit)
+                    waiting.insert(0, unit)
                 future.release()
         if self.failed:
             name, why = next(iter(self.failed.items()))

@@ -9,10 +9,14 @@ from flora import records
 from flora.console import say, size
 from flora.errors import ConfigError
 from flora.ledger import publish
+from flora.packs import Packs
 from flora.stage import Options, guard, options, parser
-from report import chapters, examples, page, tables
+from report import chapters, examples, page, plates, tables
 from report.album import Album
-from report.chapters import Species
+from report.plates import Plates
+from report.tables import Counts
+
+_TITLE = "What the crawl brought, and what the model knows"
 
 
 def report(options: Options, output: Path | None = None, truth: Path | None = None) -> None:
@@ -32,62 +36,61 @@ def report(options: Options, output: Path | None = None, truth: Path | None = No
 
 def compose(data: Path, truth: dict[str, Any], *, species_shown: int) -> str:
     """Return the page. First it is settled which pictures to show, then they are read."""
-    run = _newest_run(data)
+    counts, run, classes = tables.count(data), _newest_run(data), _classes(data)
     scores = _json(run / "evaluation.json") if run else {}
-    split = "test" if "test" in scores else next(iter(scores), "test")
-    sheets = examples.sheets(data, species_shown)
-    removed = {reason: examples.removed(data, reason) for reason in chapters.WHY}
+    split = next((name for name in ("test", "val") if scores.get(name, {}).get("images")), "")
+    sheet = examples.sheet(data, counts, species_shown)
+    removed = {reason: examples.removed(data, reason) for reason in plates.WHY}
     misses = examples.misses(data)
-    confusions = examples.confusions(run, split) if run else []
-    classes = _classes(data)
-    pairs = [pair for some in (*removed.values(), misses) for pair in some]
-    image_ids = {image_id for sheet in sheets for image_id in sheet.image_ids}
-    image_ids |= {side.image_id for pair in pairs for side in pair.sides}
-    image_ids |= {image_id for each in confusions for ids in each.image_ids for image_id in ids}
-    species_ids = {sheet.species_id for sheet in sheets}
-    species_ids |= {each for pair in pairs for side in pair.sides for each in side.species}
-    species_ids |= {
-        classes[label] for each in confusions for label in each.labels if label in classes
-    }
-    species, album = Species(data, species_ids), Album(data / "images", image_ids)
-    found = [
-        chapters.funnel(data),
-        *([chapters.truth(truth)] if truth else []),
-        chapters.sheet(sheets, species, album),
-        chapters.refused(data),
-        chapters.duplicates(removed, misses, tables.reasons(data), species, album),
-        chapters.per_species(data),
-        chapters.sources(data),
-        chapters.training(run),
-        chapters.evaluation(run, scores, confusions, classes, species, album),
-        chapters.names(data),
-        chapters.credits(album),
-    ]
-    return page.document(f"Flora of {data.name}", [_date(data), _summary(data, scores)], found)
+    confusions = examples.confusions(data, run, split) if run and split else []
+
+    sides = [side for some in (*removed.values(), misses) for pair in some for side in pair.sides]
+    mistaken = [side for pair in confusions for side in pair]
+    image_ids = {image_id for some in sheet.values() for image_id in some}
+    image_ids.update(side.image_id for side in sides)
+    image_ids.update(side.image_id for side in mistaken)
+    species_ids = {*sheet, *(each for side in sides for each in side.species)}
+    species_ids.update(classes.get(side.label, "") for side in mistaken)
+
+    with Packs(data / "images") as packs:
+        album = Album(data / "images", packs, image_ids)
+        plate = Plates(data / "checklist", species_ids, album)
+        mixed = plate.confusions(confusions, classes) if confusions else None
+        found = [
+            chapters.funnel(data, counts),
+            *([chapters.truth(truth)] if truth else []),
+            plate.sheet(sheet, counts),
+            chapters.refused(data, counts),
+            plate.duplicates(removed, misses, counts),
+            chapters.per_species(counts),
+            chapters.sources(counts),
+            chapters.training(run),
+            chapters.evaluation(scores, split, mixed),
+            chapters.names(data),
+            plate.credits(),
+        ]
+    return page.document(_TITLE, [_date(data), _summary(counts, scores.get("test", {}))], found)
 
 
-def _summary(data: Path, scores: dict[str, Any]) -> str:
+def _summary(counts: Counts, scores: dict[str, Any]) -> str:
     """Return the whole of it in a sentence."""
-    kept = tables.kept_per_species(data)
-    if not kept:
+    if not counts.kept:
         return "No picture has been judged yet."
-    listed = sum(tables.statuses(data).values())
-    parts = [
-        f"{sum(kept.values()):,} pictures of {len(kept):,} species, out of {listed:,} listings"
-    ]
-    test = scores.get("test", {})
-    if test.get("top1") is not None:
-        parts.append(
-            f"a model that names {test['top1']:.1%} of {test['images']:,} pictures it never saw "
-            f"at first guess, and {test['top5']:.1%} among five"
-        )
-    return f"{'; '.join(parts)}."
+    kept, listed = sum(counts.kept.values()), sum(counts.statuses.values())
+    parts = f"{kept:,} pictures of {len(counts.kept):,} species, out of {listed:,} listings"
+    if scores.get("top1") is None:
+        return f"{parts}."
+    return (
+        f"{parts}; and a model that names {scores['top1']:.1%} of {scores['images']:,} pictures it "
+        f"never saw at the first guess, {scores['top5']:.1%} among five."
+    )
 
 
 def _date(data: Path) -> str:
     """Return when the last unit was finished: the same tables make the same page on any day."""
-    ends = [r.finished_at for each in tables.work(data) for r in each.receipts if r.finished_at]
-    return f"{data} as of {max(ends)[:16].replace('T', ' ')} UTC" if ends else str(data)
+    ends = [receipt.finished_at for done in tables.work(data).values() for receipt in done]
+    when = f"as of {max(ends)[:16].replace('T', ' ')} UTC" if ends else "before anything is done"
+    return f"Data folder {data.name}, {when}"
 
 
 def _newest_run(data: Path) -> Path | None:

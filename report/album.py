@@ -15,8 +15,7 @@ from flora.records import KEPT, Tier
 from report.page import Html, tag
 from report.tables import where
 
-_SIDE = 168
-_QUALITY = 74
+_SIDE, _QUALITY = 168, 74
 _COLUMNS = ["image_id", "status", "tier", "url", "page_url", "title", "licence", "creator",
             "rights_holder", "pack", "offset", "length"]  # fmt: skip
 _TIERS = {str(tier): place for place, tier in enumerate(Tier)}
@@ -25,9 +24,9 @@ _TIERS = {str(tier): place for place, tier in enumerate(Tier)}
 class Album:
     """Thumbnails of the pictures *image_ids*, and who made those that were shown."""
 
-    def __init__(self, images: Path, image_ids: Iterable[str]) -> None:
-        self._images = images
-        self._rows = _listings(images, set(image_ids))
+    def __init__(self, images: Path, packs: Packs, image_ids: Iterable[str]) -> None:
+        self._packs = packs
+        self._rows = _listings(images, sorted(set(image_ids)))
         self._made: dict[str, str] = {}
         self.shown: dict[str, Mapping[str, Any]] = {}
         """image_id -> its best listing, in the order of appearance."""
@@ -42,21 +41,20 @@ class Album:
             self._made[image_id] = self._thumbnail(row)
         if not self._made[image_id]:
             return tag("div", "cannot be shown", class_="none")
-        source = f"data:image/jpeg;base64,{self._made[image_id]}"
-        return tag("img", src=source, alt=words, title=credit(row), decoding="async")
+        return tag("img", src=self._made[image_id], alt=words, title=credit(row))
 
     def _thumbnail(self, row: Mapping[str, Any]) -> str:
-        """Return the small picture in base64, or nothing for a picture without colours."""
-        with Packs(self._images) as packs:
-            data = packs.read(row["pack"], row["offset"], row["length"])
+        """Return the small picture as an address, or nothing if its colours cannot be read."""
         try:
-            small = Image.fromarray(rgb(data))
-        except FlawedPictureError:  # whole and grey, but in a colour space that we cannot show
+            small = Image.fromarray(
+                rgb(self._packs.read(row["pack"], row["offset"], row["length"]))
+            )
+        except FlawedPictureError:  # it decoded as grey when it was fetched: an odd colour space
             return ""
-        small.thumbnail((_SIDE, _SIDE), Image.Resampling.BOX, reducing_gap=None)
+        small.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
         buffer = io.BytesIO()
         small.save(buffer, "JPEG", quality=_QUALITY, optimize=True)
-        return base64.b64encode(buffer.getvalue()).decode()
+        return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def credit(row: Mapping[str, Any]) -> str:
@@ -65,7 +63,7 @@ def credit(row: Mapping[str, Any]) -> str:
     return f"{maker} · {row['licence'] or 'licence not stated'}"
 
 
-def _listings(images: Path, image_ids: set[str]) -> dict[str, Mapping[str, Any]]:
+def _listings(images: Path, image_ids: list[str]) -> dict[str, Mapping[str, Any]]:
     """Return each picture's listing that says most about its origin."""
     rows = where(images / "tables", records.IMAGES, _COLUMNS, "image_id", image_ids).to_pylist()
 

@@ -105,7 +105,9 @@ def removed(data: Path, reason: Reason) -> list[Pair]:
     clusters = _spread(pa.table({"cluster_id": list(chosen)}), _PAIRS)["cluster_id"].to_pylist()
     members = where(path, records.VERDICTS, records.VERDICTS.names, "cluster_id", clusters)
     found = [
-        _sides(chosen[name], reason, [row for row in members.to_pylist() if row["cluster_id"] == name])
+        _sides(
+            chosen[name], reason, [row for row in members.to_pylist() if row["cluster_id"] == name]
+        )
         for name in clusters
     ]
     firsts = sorted({min(side.image_id for side in sides) for sides in found})
@@ -175,7 +177,10 @@ def _packed(data: Path, labels: set[int]) -> dict[int, str]:
     """Return a picture in the shards of each label, for species that were not tested."""
     path, columns = data / "shards" / "index.parquet", ["label", "image_id"]
     rows = where(path, records.INDEX, columns, "label", sorted(labels)).group_by("label")
-    return {row["label"]: row["image_id_min"] for row in rows.aggregate([("image_id", "min")]).to_pylist()}
+    return {
+        row["label"]: row["image_id_min"]
+        for row in rows.aggregate([("image_id", "min")]).to_pylist()
+    }
 
 
 def _spread(table: pa.Table, count: int) -> pa.Table:

@@ -11,7 +11,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import LogLocator
 
 from report.page import Html
 
@@ -36,9 +36,10 @@ _STYLE: dict[Any, Any] = {
 _WIDTH = 6.0
 """Inches; the page stretches it to the room there is."""
 _XLINK = 'xmlns:xlink="http://www.w3.org/1999/xlink"'
+_WHOLE, _PER_CENT = "{x:,.0f}", "{x:.0%}"
 _METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
-_POINTS = 400
-"""Of a curve, at most."""
+_POINTS, _DOTS = 400, 40
+"""Of a curve, at most; and of one whose points are marked."""
 
 
 def bars(words: str, rows: Mapping[str, Sequence[int]], parts: Sequence[str] = ()) -> Html:
@@ -55,10 +56,10 @@ def bars(words: str, rows: Mapping[str, Sequence[int]], parts: Sequence[str] = (
                           textcoords="offset points")  # fmt: skip
         axes.set_yticks(places, list(rows))
         axes.tick_params(axis="y", length=0, labelcolor=INK)
-        axes.set(xticks=[], ylim=(len(rows) - 0.5, -0.5))
+        longest = max(sum(counts) for counts in rows.values())
+        axes.set(xticks=[], xlim=(0, longest * 1.15), ylim=(len(rows) - 0.5, -0.5))
         axes.spines[["bottom", "left"]].set_visible(False)
         axes.grid(visible=False)
-        axes.margins(x=0.14)
         for part, colour in zip(parts, colours, strict=False):
             axes.bar(0, 0, color=colour, label=part)
         if parts:
@@ -75,38 +76,43 @@ def rank_frequency(words: str, curves: Mapping[str, Sequence[int]]) -> Html:
             if len(ordered):
                 axes.plot(places, ordered[places - 1], color=colour, label=name, linewidth=2)
         axes.set(xscale="log", yscale="log", xlabel="species, most pictures first",
-                 ylabel="pictures")  # fmt: skip
-        _plain(axes, both=True)
+                 ylabel="pictures", ylim=(0.9, None))  # fmt: skip
+        for axis, largest in ((axes.xaxis, axes.get_xlim()[1]), (axes.yaxis, axes.get_ylim()[1])):
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5) if largest < 2000 else (1,)))
+            axis.set_major_formatter(_WHOLE)
+        axes.minorticks_off()
         axes.legend()
         return _svg(drawn, words)
 
 
 def course(
     words: str,
-    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    curves: Mapping[str, Sequence[tuple[float, float]]],
     phases: Mapping[str, float],
     *,
     per_cent: bool = False,
 ) -> Html:
     """Return *curves* over the steps of training; *phases* are the steps at which each begins."""
-    with _drawing(words, 3.2) as (drawn, axes):
-        for (name, (x, y)), colour in zip(curves.items(), (GREEN, ORANGE, BLUE), strict=False):
-            few = {"marker": "o", "markersize": 3.5} if len(x) <= 40 else {}
-            axes.plot(x, y, color=colour, label=name, linewidth=1.8, **few)  # type: ignore[arg-type]
+    curves = {name: points for name, points in curves.items() if points}
+    with _drawing(words, 3.2 + 0.3 * (len(curves) > 1)) as (drawn, axes):
+        for (name, points), colour in zip(curves.items(), (GREEN, ORANGE, BLUE), strict=False):
+            x, y = [x for x, _ in points], [y for _, y in points]
+            dots = "o" if len(points) <= _DOTS else ""
+            axes.plot(x, y, dots, linestyle="-", color=colour, label=name, markersize=3.5)
         for number, (name, begin) in enumerate(phases.items()):
             if number:
                 axes.axvline(begin, color=SOFT, linewidth=0.8, linestyle=(0, (4, 3)))
             axes.annotate(name, (begin, 1), xytext=(4, 4), textcoords="offset points",
                           xycoords=("data", "axes fraction"), color=SOFT)  # fmt: skip
-        axes.set(xlabel="steps")
+        axes.set(xlabel="steps", xlim=(0, None))
         if per_cent:
             axes.set_ylim(0, 1.02)
-            axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:.0%}"))
+            axes.yaxis.set_major_formatter(_PER_CENT)
         else:
             axes.set_ylim(bottom=0)
-        _plain(axes)
+        axes.xaxis.set_major_formatter(_WHOLE)
         if len(curves) > 1:
-            axes.legend(loc="lower right")
+            drawn.legend(loc="outside lower right", ncols=len(curves))
         return _svg(drawn, words)
 
 
@@ -116,15 +122,6 @@ def _drawing(words: str, height: float) -> Iterator[tuple[Figure, Axes]]:
     with matplotlib.rc_context({**_STYLE, "svg.hashsalt": words}):
         drawn = Figure(figsize=(_WIDTH, height), layout="constrained")
         yield drawn, drawn.subplots()
-
-
-def _plain(axes: Axes, *, both: bool = False) -> None:
-    """Write whole numbers at the ticks: 1,000 and not 10³."""
-    whole = FuncFormatter(lambda value, _: f"{value:,.0f}")
-    axes.xaxis.set_major_formatter(whole)
-    if both:
-        axes.yaxis.set_major_formatter(whole)
-        axes.minorticks_off()
 
 
 def _svg(drawn: Figure, words: str) -> Html:

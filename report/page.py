@@ -41,7 +41,7 @@ def put(value: object) -> Html:
     """Return *value* as it stands on the page: numbers with their thousands, nothing as a dash."""
     if isinstance(value, Html):
         return value
-    if value is None or value == "":
+    if value is None:
         return Html("–")
     if isinstance(value, bool):
         return Html("yes" if value else "no")
@@ -70,14 +70,15 @@ def join(parts: Iterable[object], between: str = "") -> Html:
 
 
 def table(head: Sequence[object], rows: Iterable[Sequence[object]], *, words: int = 1) -> Html:
-    """Return a table: its first columns hold *words*, the others numbers."""
+    """Return a table: its first columns hold *words*, the others numbers; *head* may be empty."""
 
     def line(cells: Sequence[object], kind: str) -> Html:
         classes = [None if place < words else "n" for place in range(len(cells))]
         return tag("tr", *(tag(kind, c, class_=k) for c, k in zip(cells, classes, strict=True)))
 
+    top = tag("thead", line(head, "th")) if head else ""
     body = tag("tbody", join((line(row, "td") for row in rows), "\n"))
-    return tag("div", tag("table", tag("thead", line(head, "th")), "\n", body), class_="table")
+    return tag("div", tag("table", top, "\n", body), class_="table")
 
 
 def figure(picture: Html, caption: object) -> Html:

@@ -112,7 +112,7 @@ def licence(text: str) -> str:
     plain = text.lower().replace("_", "-")
     if "cc0" in plain or "publicdomain/zero" in plain:
         return "CC0"
-    if "publicdomain" in plain or "public domain" in plain:
+    if plain in ("pd", "pdm") or "publicdomain" in plain or "public domain" in plain:
         return "public domain"
     found = _CREATIVE_COMMONS.search(plain)
     if found is None or not ("cc" in plain or "creativecommons" in plain):

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -150,6 +151,26 @@ def test_a_dead_rank_ends_the_run_with_its_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="timm has no oak"):
         train(options(tmp_path, "train.backbone=oak"))
     assert not Ledger(run_of(tmp_path)).receipts()
+
+
+def test_a_rank_that_is_killed_ends_the_run(tmp_path: Path) -> None:
+    pack(tmp_path / "shards")
+    killer = threading.Thread(target=kill_a_rank)
+    killer.start()
+    with pytest.raises(StageError, match=r"rank [01] of 2 ended with signal 9"):
+        train(options(tmp_path))
+    killer.join()
+
+
+def kill_a_rank() -> None:
+    """Kill the first rank that this process starts."""
+    children = Path(f"/proc/self/task/{os.getpid()}/children")
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        for child in children.read_text().split():
+            if b"train.rank" in Path(f"/proc/{child}/cmdline").read_bytes():
+                return os.kill(int(child), signal.SIGKILL)
+        time.sleep(0.01)
 
 
 def test_changed_settings_train_anew_and_say_so(
