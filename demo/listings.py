@@ -4,44 +4,22 @@ Every picture is listed once by the source that has it. Then the web happens to 
 thumbnails, watermarks, wrong names, dead links. What truly is behind each listing is its `kind`.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TypeVar
-from urllib.parse import quote
 
 import numpy as np
 
+from demo import pages
 from demo.mishaps import ALTERED, Kind
+from demo.pages import Page
 
 T = TypeVar("T")
 
 TIERS = {"openverse": "web", "commons": "web", "gbif": "citizen", "eol": "expert"}
 _SOURCES = ("openverse", "commons", "gbif", "eol")
 _SHARES = (0.34, 0.25, 0.24, 0.17)
-
-IMAGE_HOSTS = {
-    "openverse": "live.flickr.test",
-    "commons": "upload.wikimedia.test",
-    "gbif": "static.inaturalist.test",
-    "eol": "content.eol.test",
-}
-BLOG = "botany.example.test"
-OLD = "old.botany.test"
-QUIET = "quiet.arboretum.test"
-CLOSED = "closed.herbarium.test"
-_HOSTS = {
-    Kind.FLAKY: "busy.gallery.test",
-    Kind.UNSTEADY: "wobbly.museum.test",
-    Kind.SLOW: "slow.garden.test",
-    Kind.REDIRECTED: OLD,
-    Kind.REDIRECT_LOOP: OLD,
-    Kind.OPTED_OUT: "studio.example.test",
-    Kind.HTML: BLOG,
-    Kind.BOMB: BLOG,
-    Kind.TINY: "pixel.counter.test",
-}
 
 DELIVERY = {Kind.FLAKY: 0.005, Kind.UNSTEADY: 0.003, Kind.SLOW: 0.005, Kind.REDIRECTED: 0.012}
 """How many of the pictures arrive with difficulty."""
@@ -115,22 +93,6 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    """What a URL answers."""
-
-    url: str
-    body: int | None = None
-    status: int = 200
-    content_type: str = "image/jpeg"
-    location: str | None = None
-    stumbles: int = 0
-    """How many times it answers `stumble` before it answers."""
-    stumble: int = 429
-    drips: bool = False
-    robots_tag: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Body:
     """Bytes to be made: those of a picture (kind `clean`), what became of them, or junk."""
 
@@ -201,9 +163,9 @@ class _Planner:
         quiet = self.many(0.002)
         for number, picture in enumerate(self.pictures):
             kind, source = kinds[number], sources[number]
-            host = _HOSTS.get(kind, IMAGE_HOSTS[source])
+            host = pages.host(kind, source)
             if kind is Kind.CLEAN and source == "openverse":
-                host = QUIET if quiet > 0 else self.pick(host, host, host, BLOG)
+                host = pages.QUIET if quiet > 0 else self.pick(host, host, host, pages.BLOG)
                 quiet -= 1
             listed = picture.species
             if kind is Kind.WRONG_LABEL:
@@ -249,9 +211,9 @@ class _Planner:
             body = self.body(number, Kind.REENCODED) if rank % 3 == 1 else body
         elif kind in (Kind.SPECIMEN, Kind.UNRESOLVED):
             source = "gbif"
-        host = _HOSTS.get(kind, IMAGE_HOSTS[source])
+        host = pages.host(kind, source)
         if kind is Kind.FORBIDDEN:
-            host = (CLOSED, f"{BLOG}/private")[rank % 2]
+            host = (pages.CLOSED, f"{pages.BLOG}/private")[rank % 2]
         self.add(kind, source, host, listed, number, body=body, url=url, copy_of=original.url)
 
     def junk(self) -> None:
@@ -263,19 +225,20 @@ class _Planner:
             body = None if bare else self.body(None, kind, 0)
             for _ in range(self.many(share)):
                 source = self.pick("openverse", "commons", "gbif")
-                host = _HOSTS.get(kind, IMAGE_HOSTS[source])
+                host = pages.host(kind, source)
                 self.add(kind, source, host, self.pick(*self.species), None, body=body)
         designs = [self.body(None, Kind.PLACEHOLDER, design) for design in range(2)]
-        shared = None
+        host, shared = pages.host(Kind.PLACEHOLDER, "openverse"), None
         for rank in range(max(2, self.many(JUNK[Kind.PLACEHOLDER]))):
+            again = rank % 3 == 1  # the same URL, for another species
             listing = self.add(
                 Kind.PLACEHOLDER,
                 "openverse",
-                IMAGE_HOSTS["openverse"],
+                host,
                 self.pick(*self.species),
                 None,
-                body=designs[rank % 2],
-                url=shared if rank % 3 == 1 else None,
+                body=designs[0 if again else rank % 2],
+                url=shared if again else None,
             )
             shared = shared or listing.url
 
@@ -318,9 +281,10 @@ class _Planner:
             name = self.unresolved
         serial = self.next()
         if url is None:
-            url = _url(host, name, serial, _suffix(kind, picture))
-            self.serve(kind, url, body, picture)
-        landing = _landing(source, serial, name)
+            form = _form(kind, picture)
+            url = pages.address(host, name, serial, form)
+            for page in pages.behind(kind, url, body, form, serial):
+                self.plan.pages[page.url] = page
         self.plan.listings.append(
             Listing(
                 url=url,
@@ -336,56 +300,11 @@ class _Planner:
                 title=_title(source, name, serial),
                 creator=picture.creator if picture else "unknown",
                 licence=picture.licence if picture else None,
-                page_url=(picture.page_url if picture else None) or landing,
+                page_url=(picture and picture.page_url) or pages.landing(source, serial, name),
                 observation_id=str(4_000_000_000 + serial) if source == "gbif" else None,
             )
         )
         return self.plan.listings[-1]
-
-    def serve(self, kind: Kind, url: str, body: int | None, picture: Picture | None) -> None:
-        """Put up the page, or pages, behind a new URL."""
-        form = picture.form if picture and kind not in ALTERED else "JPEG"
-        page = Page(url=url, body=body, content_type=f"image/{form.lower()}")
-        serial = self.next()
-        if kind is Kind.FLAKY:
-            page = replace(page, stumbles=1 + serial % 2)
-        elif kind is Kind.UNSTEADY:
-            page = replace(page, stumbles=1, stumble=503)
-        elif kind is Kind.SLOW:
-            page = replace(page, drips=True)
-        elif kind is Kind.OPTED_OUT:
-            page = replace(page, robots_tag="noai, noimageai")
-        elif kind is Kind.MISSING:
-            page = replace(page, status=404, body=None, content_type="text/html")
-        elif kind is Kind.HTML and serial % 2:
-            page = replace(page, content_type="text/html; charset=utf-8")
-        elif kind is Kind.BOMB:
-            page = replace(page, content_type="image/png")
-        elif kind is Kind.TINY:
-            page = replace(page, content_type="image/gif")
-        elif kind is Kind.REDIRECT_LOOP:
-            path = "/" + url.split("/", 3)[3]
-            self.put(Page(url=f"{url}?again=1", status=302, location=path))
-            page = replace(page, status=302, body=None, location=f"{path}?again=1")
-        elif kind is Kind.REDIRECTED:
-            self.put(page := self.moved(page, serial))
-        elif kind is Kind.CLEAN and self.rng.random() < 0.02:
-            page = replace(page, content_type=self.pick("application/octet-stream", "image/gif"))
-        self.put(page)
-
-    def moved(self, page: Page, serial: int) -> Page:
-        """Put the picture elsewhere, one or two steps away; return the page that points there."""
-        suffix = page.url.rpartition(".")[2]
-        target = _url(IMAGE_HOSTS["openverse"], "moved", serial, suffix)
-        self.put(replace(page, url=target))
-        if serial % 3 == 0:  # through a page on the same host, named without it
-            path = f"/moved/{serial}"
-            self.put(Page(url=f"http://{OLD}{path}", status=302, location=target))
-            target = path
-        return replace(page, body=None, status=(301, 302)[serial % 2], location=target)
-
-    def put(self, page: Page) -> None:
-        self.plan.pages[page.url] = page
 
     def body(self, number: int | None, kind: Kind, seed: int | None = None) -> int:
         made = Body(
@@ -421,37 +340,10 @@ class _Planner:
         return next(self.serial)
 
 
-def _suffix(kind: Kind, picture: Picture | None) -> str:
+def _form(kind: Kind, picture: Picture | None) -> str:
     if kind in (Kind.BOMB, Kind.TINY):
-        return {Kind.BOMB: "png", Kind.TINY: "gif"}[kind]
-    form = picture.form if picture and kind not in ALTERED else "JPEG"
-    return {"JPEG": "jpg"}.get(form, form.lower())
-
-
-def _url(place: str, name: str, serial: int, suffix: str) -> str:
-    """Return an address as *place* (a host, or a folder of one) would give it."""
-    mark = hashlib.md5(f"{place} {serial}".encode()).hexdigest()
-    words = quote(name.replace(" ", "_"))
-    path = {
-        "live.flickr.test": f"65535/{serial}_{mark[:10]}_b.{suffix}",
-        "upload.wikimedia.test": (
-            f"wikipedia/commons/{mark[0]}/{mark[:2]}/{words}_{serial}.{suffix}"
-        ),
-        "static.inaturalist.test": f"photos/{serial}/original.{suffix}?{1_500_000_000 + serial}",
-        "content.eol.test": f"data/media/{mark[:2]}/{mark[2:4]}/{mark[4:6]}/{serial}.{suffix}",
-        BLOG: f"wp-content/uploads/2019/05/{words.lower()}-{serial}.{suffix}",
-    }.get(place, f"photos/{serial}.{suffix}")
-    return f"http://{place}/{path}"
-
-
-def _landing(source: str, serial: int, name: str) -> str:
-    words = quote(name.replace(" ", "_"))
-    return {
-        "openverse": f"https://www.flickr.test/photos/someone/{serial}",
-        "commons": f"https://commons.wikimedia.test/wiki/File:{words}_{serial}.jpg",
-        "gbif": f"https://www.inaturalist.test/photos/{serial}",
-        "eol": f"https://www.flickr.test/photos/somebody/{serial}",
-    }[source]
+        return {Kind.BOMB: "PNG", Kind.TINY: "GIF"}[kind]
+    return picture.form if picture and kind not in ALTERED else "JPEG"
 
 
 def _title(source: str, name: str, serial: int) -> str:

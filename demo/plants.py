@@ -12,7 +12,7 @@ from typing import get_args
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from demo import sprites
+from demo import flowers, leaves, sprites
 from demo.growth import Plant, Point, grow
 from demo.scenery import Backdrop, backdrop, develop, soften
 from demo.species import FLORA, Species
@@ -168,7 +168,7 @@ def _stems(picture: Image.Image, plant: Plant, species: Species, camera: _Camera
 @lru_cache(maxsize=1024)
 def _face(species: Species, variant: int) -> sprites.Sprite:
     t = species.traits
-    return sprites.flower(
+    return flowers.flower(
         symmetry=t.symmetry,
         petals=t.petals,
         shape=t.petal,
@@ -192,7 +192,7 @@ def _leaf(species: Species, variant: int, depth: int) -> sprites.Sprite:
         for red, green, blue in t.leaf_colours
     )
     slim = t.leaf_slim * rng.uniform(0.9, 1.1)
-    return sprites.leaf(shape=t.leaf, pattern=t.leaf_pattern, colours=(first, second), slim=slim)
+    return leaves.leaf(shape=t.leaf, pattern=t.leaf_pattern, colours=(first, second), slim=slim)
 
 
 def _neighbours(picture: Image.Image, species: Species, rng: np.random.Generator) -> Image.Image:

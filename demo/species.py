@@ -9,15 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from demo.sprites import (
-    Centre,
-    Colour,
-    LeafPattern,
-    LeafShape,
-    Pattern,
-    PetalShape,
-    Symmetry,
-)
+from demo.flowers import Centre, Pattern, PetalShape, Symmetry
+from demo.leaves import LeafPattern, LeafShape
+from demo.sprites import Colour
 
 Form = Literal["herb", "rosette", "shrub", "twig", "mat"]
 Inflorescence = Literal["single", "raceme", "spike", "umbel", "globe", "cluster"]

@@ -20,7 +20,7 @@ from typing import Self
 from aiohttp import hdrs, web
 
 from demo import apis, archives
-from demo.listings import Page
+from demo.pages import Page
 from demo.world import World
 from flora.errors import ConfigError
 

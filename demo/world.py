@@ -21,14 +21,15 @@ from PIL import Image
 
 from demo import mishaps, names
 from demo.easel import share_out
-from demo.listings import Body, Listing, Page, Plan, plan
+from demo.listings import Body, Listing, Plan, plan
 from demo.mishaps import Kind
 from demo.originals import Originals, Source, drawn, photographs
+from demo.pages import Page
 from flora import records
 from flora.config import digest
 from flora.ledger import Ledger, publish, sweep
 
-EDITION = 2
+EDITION = 3
 """To be raised when what is drawn, planned or altered changes: worlds of old are then made anew."""
 
 SPECIES, PICTURES, SEED = 48, 2200, 2018

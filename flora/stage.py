@@ -175,7 +175,9 @@ class _Job:
                 future.release()
         if self.failed:
             name, why = next(iter(self.failed.items()))
-            others = "The rest was not tried" if self._hopeless(done) else "The others are done"
+            others = "The others are done" if done else "None succeeded"
+            if self._hopeless(done):
+                others = "The rest was not tried"
             raise StageError(
                 f"{self.stage}: {len(self.failed)} of {self.totals.units} units failed, "
                 f"{name} with: {why} {others}; the same command goes on. "
@@ -214,7 +216,8 @@ class _Job:
 
     def _again(self, unit: Unit, error: BaseException, tb: TracebackType | None) -> bool:
         """Write down a failure and say whether *unit* gets another try."""
-        why = f"{type(error).__name__}: {error}".strip().rstrip(".") + "."
+        why = str(error) if isinstance(error, FloraError) else f"{type(error).__name__}: {error}"
+        why = why.strip().rstrip(".") + "."
         entry = {
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
             "unit": unit.name,
