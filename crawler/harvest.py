@@ -84,13 +84,16 @@ async def _fetch_all(urls: Iterable[str], pack: Pack, meter: Meter, task: FetchT
 
     async with net.session(task.settings) as session:
         fetcher = Fetcher(session, task.settings, host)
+        failed = None
         try:
             async with asyncio.TaskGroup() as group:
                 for name, queue in queues.items():
                     for _ in range(min(politeness.connections, len(queue))):
                         group.create_task(work(name, fetcher))
-        except* OSError as errors:
-            raise errors.exceptions[0] from None  # a full disk, say: the stage knows what to do
+        except ExceptionGroup as errors:
+            failed = errors.exceptions[0]
+        if failed is not None:
+            raise failed  # a full disk, say; bare, so that it can travel back to the stage
         gate.close()
 
 

@@ -121,15 +121,15 @@ def _refused(truth: Iterable[dict[str, Any]], status: dict[str, str], kind: Kind
 
 
 def _evaluation(data: Path) -> dict[str, Any] | None:
-    found = sorted((data / "runs").glob("*/evaluation.json"))
-    return json.loads(found[-1].read_text(encoding="utf-8"))["test"] if found else None
+    path = data / "runs" / "main" / "evaluation.json"
+    return json.loads(path.read_text(encoding="utf-8"))["test"] if path.is_file() else None
 
 
 def _against_truth(
     data: Path, truth: Iterable[dict[str, Any]], image: dict[str, str]
 ) -> dict[str, float | None]:
     """Return top-1 on rightly labelled test pictures; how often a wrong label is seen through."""
-    (path,) = sorted((data / "runs").glob("*/predictions-test.parquet"))[-1:]
+    path = data / "runs" / "main" / "predictions-test.parquet"
     classes = records.read(data / "shards" / "classes.parquet", records.CLASSES).to_pylist()
     name = {row["label"]: row["name"] for row in classes}
     true = {image[row["url"]]: row["true_species"] for row in truth if row["url"] in image}

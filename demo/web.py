@@ -7,6 +7,7 @@ It answers by the Host header. Ask the hosts below; what each URL does is in pag
 """
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import threading
@@ -213,8 +214,9 @@ async def _drip(request: web.Request, data: bytes, content_type: str) -> web.Str
     response.content_length = len(data)
     await response.prepare(request)
     step = -(-len(data) // DRIPS)
-    for start in range(0, len(data) if request.method == "GET" else 0, step):
-        await asyncio.sleep(PAUSE)
-        await response.write(data[start : start + step])
-    await response.write_eof()
+    with contextlib.suppress(ConnectionError):  # who waits may lose patience
+        for start in range(0, len(data) if request.method == "GET" else 0, step):
+            await asyncio.sleep(PAUSE)
+            await response.write(data[start : start + step])
+        await response.write_eof()
     return response

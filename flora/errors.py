@@ -2,6 +2,7 @@
 
 FloraError
 ├── StageError     some units remain; the same command goes on     exit 1
+│   └── DiskFullError                                              exit 1
 ├── ConfigError    the reader can mend it: a flag, flora.toml      exit 2
 └── ContractError  a file is not what its stage promised           exit 3
 
@@ -24,6 +25,10 @@ class StageError(FloraError):
     """Work remains: a unit failed, the disk is full, another run holds the folder."""
 
     exit_code = 1
+
+
+class DiskFullError(StageError):
+    """There is no room left to write to."""
 
 
 class ConfigError(FloraError):

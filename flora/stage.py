@@ -29,6 +29,7 @@ from flora.errors import (
     INTERRUPTED,
     ConfigError,
     ContractError,
+    DiskFullError,
     FloraError,
     StageError,
     is_disk_full,
@@ -224,12 +225,8 @@ class _Job:
             "error": why,
             "traceback": traceback.format_tb(tb),
         }
-        if is_disk_full(error):
-            free = size(shutil.disk_usage(self.ledger.folder).free)
-            raise StageError(
-                f"{self.ledger.folder}: the disk is full ({free} free; or a quota is used up). "
-                "Make room; the same command goes on where this one stopped."
-            ) from error
+        if isinstance(error, DiskFullError):
+            raise error
         with (self.ledger.folder / "log.jsonl").open("a", encoding="utf-8") as log:
             log.write(json.dumps(entry, ensure_ascii=False) + "\n")
         if isinstance(error, (ContractError, ConfigError)):
@@ -270,8 +267,18 @@ class _Job:
 
 def _perform(ledger: Ledger, unit: Unit, work: Callable[[Any], Outcome]) -> Receipt:
     """Do *unit*, on a worker, and write its receipt last."""
-    start = time.monotonic()
-    outcome = work(unit.task)
+    start, outcome = time.monotonic(), None
+    try:
+        outcome = work(unit.task)
+    except Exception as error:
+        if not is_disk_full(error):
+            raise
+    if outcome is None:  # raised out here, bare: not every chain of errors survives pickling
+        free = size(shutil.disk_usage(ledger.folder).free)
+        raise DiskFullError(
+            f"{ledger.folder}: the disk is full ({free} free; or a quota is used up). "
+            "Make room; the same command goes on where this one stopped."
+        )
     receipt = Receipt(
         unit=unit.name,
         recipe=unit.recipe,
@@ -336,6 +343,8 @@ def guard(body: Callable[[], None], *, verbose: bool = False) -> int:
     except OSError as error:
         if not is_disk_full(error):
             raise
+        if verbose:
+            say(traceback.format_exc())
         say(f"Error: the disk is full or a quota is used up ({error.filename or 'while writing'}). "
             "Make room; the same command goes on.")  # fmt: skip
         return StageError.exit_code
