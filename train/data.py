@@ -5,6 +5,7 @@ workers or on what ran before; so a run goes on anywhere, exactly.
 """
 
 import hashlib
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -22,6 +23,7 @@ from torch.utils.data import DataLoader, Dataset
 from flora import records
 from flora.console import say
 from flora.errors import ContractError
+from flora.stage import end_with_parent
 from train.config import TrainSettings
 from train.pixels import CENTRE_SHARE, Pixels, augment, centre, decode
 from train.world import World
@@ -188,6 +190,7 @@ def load(
         batch_size=None,
         sampler=numbers,
         num_workers=settings.data_workers,
+        worker_init_fn=_watch_rank,
         pin_memory=world.device.type == "cuda",
     )
     for pixels, labels, weights, bad in loader:
@@ -236,6 +239,10 @@ def _batch(split: Split, places: Whole, size: int, view: Callable[[bytes, str], 
         torch.from_numpy(weights),
         bad,
     )
+
+
+def _watch_rank(_worker: int) -> None:
+    end_with_parent(signal.SIGKILL)
 
 
 @cache  # once a key, however often the picture comes round

@@ -48,7 +48,9 @@ def run(job: Job, ranks: int, *, cuda: bool) -> dict[str, Any]:
     finally:
         for process in started:
             process.kill()
-            process.communicate()
+            process.wait()
+            if process.stdout:
+                process.stdout.close()
 
 
 def _start(job: Job, rank: int, ranks: int, port: int, *, cuda: bool) -> Rank:
@@ -110,7 +112,7 @@ def _failure(ranks: list[Rank]) -> Exception:
 
 
 def _answer(rank: Rank) -> dict[str, Any]:
-    text, _ = rank.communicate()
+    text = rank.stdout.read() if rank.stdout else b""
     answer: dict[str, Any] = json.loads(text) if text else {}
     return answer
 

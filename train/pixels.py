@@ -25,13 +25,10 @@ def decode(data: bytes, side: int) -> Pixels:
     Raises some exception or other for bytes that are no whole picture.
     """
     if data[:2] == b"\xff\xd8":
-        try:
-            pixels: Pixels = simplejpeg.decode_jpeg(
-                data, fastdct=True, min_height=side, min_width=side, min_factor=2
-            )
-            return pixels
-        except ValueError:
-            pass  # CMYK, for one, is left to Pillow
+        pixels: Pixels = simplejpeg.decode_jpeg(
+            data, fastdct=True, min_height=side, min_width=side, min_factor=2
+        )
+        return pixels
     with Image.open(io.BytesIO(data)) as image:
         if not image.has_transparency_data:
             return np.asarray(image.convert("RGB"))

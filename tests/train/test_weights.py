@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from flora.errors import ConfigError, ContractError
 from tests.train.squares import TINY
@@ -26,10 +27,15 @@ def test_the_packaged_weights_are_of_no_other_backbone() -> None:
         weights.fingerprint(replace(TINY, weights="package"))
 
 
-def test_a_file_of_weights_is_loaded_by_name_whatever_its_last_layer(tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+def test_a_file_of_weights_is_loaded_by_name_whatever_its_last_layer(
+    tmp_path: Path, suffix: str
+) -> None:
     source = model.create(replace(TINY, seed=7), 2).backbone.state_dict()
-    path = tmp_path / "resnet.pth"
-    torch.save({**source, "fc.weight": torch.zeros(1000, 512)}, path)
+    path = tmp_path / f"resnet.{suffix}"
+    write = torch.save if suffix == "pth" else save_file
+    whole = {**source, "fc.weight": torch.zeros(1000, 512)}
+    write({name: tensor.contiguous() for name, tensor in whole.items()}, path)
     settings = replace(TINY, weights=str(path))
     loaded = model.create(settings, 2).backbone.state_dict()
     assert all(torch.equal(loaded[name], source[name]) for name in source)
