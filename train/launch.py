@@ -64,6 +64,10 @@ def _start(job: Job, rank: int, ranks: int, port: int, *, cuda: bool) -> Rank:
         "TORCHELASTIC_USE_AGENT_STORE": "True",  # the store is ours: rank 0 is to make none
         "OMP_NUM_THREADS": str(max(1, _cores() // ranks)),
         "GLOO_SOCKET_IFNAME": "lo",
+        # Keep freed tensors, instead of giving their pages back to the kernel and having them
+        # zeroed anew at every step: more than halves the system time (glibc; others ignore it).
+        "MALLOC_MMAP_THRESHOLD_": str(2**30),
+        "MALLOC_TRIM_THRESHOLD_": str(2**31),
     }
     if not cuda:
         env["CUDA_VISIBLE_DEVICES"] = ""
