@@ -25,7 +25,8 @@ def main() -> None:
     flags = argparse.ArgumentParser(description=__doc__)
     flags.add_argument("page", type=Path)
     flags.add_argument("--output", type=Path, default=Path("docs/report.png"))
-    flags.add_argument("--size", default="1200,1500", help="of the window, in pixels")
+    flags.add_argument("--top", type=int, default=1980, help="first row of the page to show")
+    flags.add_argument("--bottom", type=int, default=2945, help="last row of the page to show")
     args = flags.parse_args()
     browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
     if browser is None:
@@ -35,12 +36,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as profile:
         shot = Path(profile) / "shot.png"
         subprocess.run(
-            [browser, *FLAGS, f"--user-data-dir={profile}", f"--window-size={args.size}",
+            [browser, *FLAGS, f"--user-data-dir={profile}", f"--window-size=1200,{args.bottom}",
              f"--screenshot={shot}", args.page.absolute().as_uri()],
             check=True, capture_output=True, timeout=120,
         )  # fmt: skip
         with Image.open(shot) as image:
-            image.convert("RGB").quantize(128).save(args.output, optimize=True)
+            part = image.convert("RGB").crop((0, args.top, image.width, args.bottom))
+            part.quantize(192).save(args.output, optimize=True)
     print(f"{args.output}: {args.output.stat().st_size / 1024:.0f} KiB")
 
 

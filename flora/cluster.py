@@ -66,7 +66,9 @@ def connect(target: str, settings: ClusterSettings) -> Generator[Client]:
 
 def _quiet() -> None:
     """Keep Dask's own log for real trouble: failed units are told once, by the stage."""
-    for name in ("distributed", "distributed.nanny", "distributed.worker", "bokeh", "tornado"):
+    quiet = ("distributed", "distributed.nanny", "distributed.worker", "bokeh",
+             "tornado", "tornado.application")  # fmt: skip
+    for name in quiet:
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 

@@ -52,9 +52,9 @@ class FloraPage(DashboardComponent):  # type: ignore[misc]
         self._busy.hbar(y="name", right="count", height=0.7, color=_BLUE, source=self.hosts)
         self.root = column(
             self.headline,
-            row(self._stages, _rate(self.rates, "rows", "Rows a second", _GREEN)),
-            row(self._reasons, _rate(self.rates, "mib", "MiB a second", _BLUE)),
-            row(self._busy),
+            _beside(self._stages, _rate(self.rates, "rows", "Rows a second", _GREEN)),
+            _beside(self._reasons, _rate(self.rates, "mib", "MiB a second", _BLUE)),
+            self._busy,
             sizing_mode="stretch_width",
         )
 
@@ -89,6 +89,10 @@ def _document(scheduler: Scheduler, extra: dict[str, Any], doc: Any) -> None:
     add_periodic_callback(doc, page, _PERIOD_MS)
     doc.add_root(page.root)
     doc.title = "worldflora"
+
+
+def _beside(*plots: Any) -> Any:
+    return row(*plots, sizing_mode="stretch_width")
 
 
 def _bars(title: str) -> Any:
