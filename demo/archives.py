@@ -109,7 +109,8 @@ def _meta() -> str:
 def _tsv(columns: Iterable[str], rows: Iterable[Mapping[str, str | None]]) -> str:
     columns = list(columns)
     lines = ["\t".join(columns)]
-    lines += ["\t".join(row.get(column) or "" for column in columns) for row in rows]
+    for row in rows:  # as GBIF does: what would break a line or a column becomes a space
+        lines.append("\t".join(" ".join((row.get(column) or "").split()) for column in columns))
     return "\n".join(lines) + "\n"
 
 
