@@ -58,12 +58,7 @@ def _asked(checklist: Checklist, species: str, limit: int | None) -> list[Match]
     if not species:
         table = checklist.species.select(["species_id", "name"]).slice(0, limit)
         return [Match(query=row["name"], how=How.ACCEPTED, **row) for row in table.to_pylist()]
-    path = Path(species)
-    if path.is_file():
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-        names = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
-    else:
-        names = [name.strip() for name in species.split(",") if name.strip()]
+    names = _lines(species) or [name.strip() for name in species.split(",") if name.strip()]
     names = [each for name in names for each in _members(checklist, name)][:limit]
     matches: list[Match] = checklist.lookup(names)
     lost = [match for match in matches if match.species_id is None]
@@ -78,6 +73,15 @@ def _asked(checklist: Checklist, species: str, limit: int | None) -> list[Match]
             "(and there is no such file)."
         )
     return matches
+
+
+def _lines(species: str) -> list[str]:
+    """Return the names in the file *species*, a name a line; none if there is no such file."""
+    try:
+        lines = Path(species).read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, ValueError):  # a list of names may be no path at all, or too long for one
+        return []
+    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
 
 
 def _members(checklist: Checklist, name: str) -> list[str]:
