@@ -12,10 +12,11 @@ from crawler.config import CrawlerSettings
 from crawler.harvest import harvest
 from crawler.search import Wanted
 from flora import config, records
+from flora.command import Options, guard, options, parser
 from flora.console import say
 from flora.errors import ConfigError
 from flora.ledger import Ledger, sweep
-from flora.stage import Options, Run, guard, options, parser
+from flora.stage import Run
 from flora.taxa import Checklist, How, Match
 
 

@@ -12,12 +12,13 @@ import pyarrow.compute as pc
 from dedup import pairs, verdicts
 from dedup.config import DedupSettings
 from flora import config, pictures, records
+from flora.command import Options, guard, options, parser
 from flora.config import digest
 from flora.console import say
 from flora.ledger import Ledger, slug, sweep
 from flora.packs import Packs
 from flora.records import KEPT
-from flora.stage import Options, Outcome, Run, Unit, guard, options, parser
+from flora.stage import Outcome, Run, Unit
 from flora.tally import Meter
 
 PAIRS = pa.schema(

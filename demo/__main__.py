@@ -17,10 +17,10 @@ from demo.world import World
 from flora import cluster
 from flora.__main__ import checklist
 from flora.cluster import ClusterSettings
+from flora.command import Options, guard, options, parser
 from flora.console import clock, say, show
 from flora.errors import ConfigError
 from flora.ledger import Ledger
-from flora.stage import Options, guard, options, parser
 from report.__main__ import report
 from shards.__main__ import shards
 from train.__main__ import evaluate, train

@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from flora import taxa
+from flora.command import Options, guard, options, parser
 from flora.config import digest
 from flora.console import say, show, size
 from flora.errors import ConfigError
 from flora.ledger import Ledger, Receipt
-from flora.stage import Options, guard, options, parser
 
 STAGES = ("checklist", "candidates", "images", "verdicts", "shards")
 

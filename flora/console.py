@@ -6,10 +6,12 @@ a new one is written every ten seconds.
 
 import sys
 import time
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from flora.tally import Totals
+if TYPE_CHECKING:  # it comes with distributed, which not everyone who speaks needs
+    from flora.tally import Totals
 
 _PERIOD_LINES = 10.0
 _PERIOD_TERMINAL = 0.25
@@ -47,7 +49,7 @@ def clock(seconds: float) -> str:
 class Progress:
     """The line of one stage: units done, rows and bytes a second, refusals, time left."""
 
-    def __init__(self, stage: str, totals: Totals) -> None:
+    def __init__(self, stage: str, totals: "Totals") -> None:
         self.stage = stage
         self.totals = totals
         self._start = self._last = time.monotonic()

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from flora import records
+from flora.command import Options, guard, options, parser
 from flora.console import say, size
 from flora.errors import ConfigError
 from flora.ledger import publish
 from flora.packs import Packs
-from flora.stage import Options, guard, options, parser
 from report import chapters, examples, page, plates, tables
 from report.album import Album
 from report.plates import Plates

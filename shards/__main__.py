@@ -9,11 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from flora import config, records
+from flora.command import Options, guard, options, parser
 from flora.config import digest
 from flora.console import say
 from flora.ledger import Ledger, Receipt, sweep
 from flora.packs import Packs
-from flora.stage import Options, Outcome, Run, Unit, guard, options, parser
+from flora.stage import Outcome, Run, Unit
 from flora.tally import Meter
 from shards import pack, plan
 from shards.config import ShardSettings

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from flora import config
+from flora.command import Options, guard, options, parser
 from flora.config import digest
 from flora.console import say, show
 from flora.errors import ConfigError, ContractError
 from flora.ledger import Ledger, Receipt, publish, sweep
-from flora.stage import Options, guard, options, parser
 from train import launch, weights
 from train.config import TrainSettings
 from train.data import Shards

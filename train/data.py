@@ -21,9 +21,9 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from flora import records
+from flora.command import end_with_parent
 from flora.console import say
 from flora.errors import ContractError
-from flora.stage import end_with_parent
 from train.config import TrainSettings
 from train.pixels import CENTRE_SHARE, Pixels, augment, centre, decode
 from train.world import World

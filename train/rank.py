@@ -11,8 +11,8 @@ import sys
 import traceback
 from typing import Any
 
+from flora.command import end_with_parent
 from flora.errors import FloraError
-from flora.stage import end_with_parent
 from train.job import Job
 
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from flora.command import Options
 from flora.errors import ConfigError, ContractError, StageError
 from flora.ledger import Ledger, Receipt
-from flora.stage import Options, Outcome, Run, Unit, guard
+from flora.stage import Outcome, Run, Unit
 from flora.tally import Meter
 
 
@@ -137,28 +138,3 @@ def test_a_broken_contract_ends_the_stage_with_its_own_error(cluster: str, tmp_p
 def test_a_scheduler_that_is_not_there_is_a_mistake_in_the_flags(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no Dask scheduler answers"):
         run("tcp://127.0.0.1:1", tmp_path, units([1]), count)
-
-
-@pytest.mark.parametrize(
-    ("error", "code"),
-    [
-        (StageError("x"), 1),
-        (ConfigError("x"), 2),
-        (ContractError("x"), 3),
-        (KeyboardInterrupt(), 130),
-        (OSError(28, "No space left on device"), 1),
-    ],
-)
-def test_exit_codes_are_those_of_the_design(error: BaseException, code: int) -> None:
-    def body() -> None:
-        raise error
-
-    assert guard(body) == code
-
-
-def test_an_error_of_ours_is_never_hidden() -> None:
-    def body() -> None:
-        raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        guard(body)

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 
 from flora import records
+from flora.command import Options
 from flora.ledger import Ledger, Receipt
-from flora.stage import Options
 from report.__main__ import report
 from report.tables import NAMES, PAIRS
 from tests import dataset

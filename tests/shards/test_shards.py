@@ -7,8 +7,8 @@ import pytest
 import webdataset
 
 from flora import records
+from flora.command import Options
 from flora.ledger import Ledger
-from flora.stage import Options
 from shards.__main__ import main, shards
 from tests import dataset
 

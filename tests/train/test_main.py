@@ -15,9 +15,9 @@ import pytest
 import torch
 
 from flora import config, records
+from flora.command import Options
 from flora.errors import ConfigError, ContractError, StageError
 from flora.ledger import Ledger
-from flora.stage import Options
 from tests.train.squares import TINY, pack
 from train import launch
 from train.__main__ import evaluate, train
