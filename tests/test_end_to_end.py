@@ -80,6 +80,11 @@ def test_two_runs_on_one_folder_do_not_mix(tmp_path: Path) -> None:
     assert "Traceback" not in second.stderr
 
 
+def test_a_dry_run_of_the_demo_touches_nothing(tmp_path: Path) -> None:
+    assert main(["--data", str(tmp_path / "data"), "--dry-run"]) == 0
+    assert not (tmp_path / "data").exists()
+
+
 @pytest.mark.parametrize(
     ("flags", "code", "message"),
     [
