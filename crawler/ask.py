@@ -10,7 +10,7 @@ import aiohttp
 
 from crawler.config import CrawlerSettings, Politeness
 from crawler.hosts import Host, retry_after
-from crawler.net import ForbiddenAddressError
+from crawler.net import ForbiddenAddressError, read
 from flora.errors import StageError
 
 _MAX_BYTES = 16_000_000
@@ -43,7 +43,7 @@ class Ask:
                     self._host.turn(),
                     self._session.get(endpoint, params=params, allow_redirects=True) as answer,
                 ):
-                    body = await answer.content.read(_MAX_BYTES)
+                    body = await read(answer, _MAX_BYTES)
                     if answer.status == 200:
                         return json.loads(body)
                     why = f"status {answer.status}: {body[:200].decode(errors='replace')}"

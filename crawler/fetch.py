@@ -15,7 +15,7 @@ from yarl import URL
 
 from crawler.config import CrawlerSettings
 from crawler.hosts import Host, retry_after
-from crawler.net import BadUrlError, ForbiddenAddressError, check_url
+from crawler.net import BadUrlError, ForbiddenAddressError, check_url, read
 from crawler.robots import Robots
 from flora.pictures import FlawedPictureError, Picture, inspect
 from flora.records import KEPT, Refusal
@@ -151,13 +151,10 @@ class Fetcher:
         limit = self._settings.net.max_bytes
         if (answer.content_length or 0) > limit:
             raise _RefusedError(Refusal.TOO_BIG, answer.status)
-        body = bytearray()
-        async for chunk in answer.content.iter_any():
-            body += chunk
-            if len(body) > limit:
-                answer.close()
-                raise _RefusedError(Refusal.TOO_BIG, answer.status)
-        return bytes(body)
+        body = await read(answer, limit + 1)
+        if len(body) > limit:
+            raise _RefusedError(Refusal.TOO_BIG, answer.status)
+        return body
 
     def _obey(self, url: URL, answer: aiohttp.ClientResponse) -> None:
         """Pause the whole host for as long as it asks."""

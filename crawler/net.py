@@ -88,6 +88,17 @@ def check_url(text: str, base: URL | None = None) -> URL:
     return url.with_fragment(None)
 
 
+async def read(answer: aiohttp.ClientResponse, limit: int) -> bytes:
+    """Return the first *limit* bytes of the body of *answer*, and ask for no more."""
+    body = bytearray()
+    async for chunk in answer.content.iter_chunked(65536):
+        body += chunk
+        if len(body) >= limit:
+            answer.close()
+            break
+    return bytes(body[:limit])
+
+
 def is_public(address: str) -> bool:
     """Tell whether *address* is on the public internet, through every way of wrapping IPv4."""
     try:

@@ -7,10 +7,10 @@ from protego import Protego
 from yarl import URL
 
 from crawler.hosts import Host
-from crawler.net import BadUrlError, check_url
+from crawler.net import BadUrlError, check_url, read
 from flora.records import Refusal
 
-_MAX_BYTES = 500 * 1024
+_MAX_BYTES = 500 * 1024  # rules beyond are not read (RFC 9309, 2.5)
 _MAX_REDIRECTS = 5
 _PRODUCT = "worldflora"
 
@@ -50,20 +50,11 @@ class Robots:
                         continue
                     if answer.status >= 500:
                         return None
-                    body = await _read(answer) if answer.status == 200 else b""
+                    body = await read(answer, _MAX_BYTES) if answer.status == 200 else b""
                     return _parse(body, host)
             return _parse(b"", host)
         except BadUrlError:
             return _parse(b"", host)
-
-
-async def _read(answer: aiohttp.ClientResponse) -> bytes:
-    body = bytearray()
-    async for chunk in answer.content.iter_chunked(65536):
-        body += chunk
-        if len(body) > _MAX_BYTES:
-            break  # rules beyond the limit are not read (RFC 9309, 2.5)
-    return bytes(body[:_MAX_BYTES])
 
 
 def _parse(body: bytes, host: Host) -> Protego:

@@ -154,6 +154,21 @@ def test_a_source_that_stumbles_is_asked_again() -> None:
     assert len(search(openverse.search, handler)) == 1
 
 
+def test_an_answer_in_many_pieces_is_read_to_its_end() -> None:
+    page = {**openverse_page(1, *(result(i) for i in range(400))), "page_count": 1}
+
+    async def pieces(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        body = json.dumps(page).encode()
+        for start in range(0, len(body), 5000):
+            await response.write(body[start : start + 5000])
+            await asyncio.sleep(0.001)
+        return response
+
+    assert len(search(openverse.search, pieces)) == 400
+
+
 def archive(path: Path, **tables: list[dict[str, str]]) -> Path:
     with zipfile.ZipFile(path, "w") as target:
         for name, rows in tables.items():
