@@ -61,6 +61,7 @@ def test_a_second_run_changes_nothing(calm: Path) -> None:
 
 def test_three_kills_change_nothing_in_the_end(calm: Path, tmp_path: Path) -> None:
     demo_kills.kill(tmp_path, 3, 25.0, random.Random(7), *SMALL)
+    demo_kills.run(tmp_path, *SMALL)
     assert demo_kills.differences(calm, tmp_path) == []
 
 
