@@ -74,7 +74,8 @@ def kill(data: Path, times: int, seconds: float, rng: random.Random, *flags: str
             process.wait(life)
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
-        said = (process.communicate()[1].strip().splitlines() or [""])[-1]
+        lines = process.communicate()[1].splitlines()
+        said = next((line for line in reversed(lines) if "resource_tracker" not in line), "")
         print(f"{number:>3}: {life:5.1f} s, exit {process.returncode}, last said: {said[:90]}",
               flush=True)  # fmt: skip
 
