@@ -45,7 +45,6 @@ def connect(target: str, settings: ClusterSettings) -> Generator[Client]:
 
     Raises ConfigError where no scheduler answers.
     """
-    dashboard.register()
     _quiet()
     if target == "local":
         with _local(settings) as cluster, Client(cluster) as client:

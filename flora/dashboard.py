@@ -22,11 +22,6 @@ _PERIOD_MS = 500
 _BARS = 12
 
 
-def register() -> None:
-    """Make the page known. Must run before the scheduler exists."""
-    applications[ROUTE] = _document
-
-
 def dask_setup(scheduler: Scheduler) -> None:
     """Be preloaded by `dask scheduler --preload flora.dashboard`."""
     scheduler.add_plugin(Tally())
@@ -134,3 +129,8 @@ def _headline(stages: dict[str, Totals]) -> str:
         for name, t in stages.items()
     ]
     return "<br>".join(parts) or "Nothing has run on this cluster yet."
+
+
+# On import, the one exception here: the page must be known before the scheduler exists, and a
+# preloaded module has no earlier moment.
+applications[ROUTE] = _document

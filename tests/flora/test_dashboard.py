@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import urllib.request
 from typing import Any
 
@@ -22,7 +24,6 @@ def totals(dask_scheduler: Any) -> tuple[int, int, dict[str, int]]:
 
 
 def test_the_page_is_served_and_counts_what_workers_do() -> None:
-    dashboard.register()
     with (
         LocalCluster(
             n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
@@ -39,6 +40,21 @@ def test_the_page_is_served_and_counts_what_workers_do() -> None:
         assert "a.org" in drawn
         with urllib.request.urlopen(address + "/status", timeout=30) as answer:
             assert dashboard.ROUTE.strip("/") in answer.read().decode()
+
+
+def test_a_scheduler_of_ones_own_has_the_page_when_it_preloads_it() -> None:
+    command = [sys.executable, "-m", "dask", "scheduler", "--host", "127.0.0.1", "--port", "0",
+               "--dashboard-address", "127.0.0.1:0", "--preload", "flora.dashboard"]  # fmt: skip
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        address = ""
+        for line in process.stderr:
+            address = address or line.partition("dashboard at:")[2].strip()
+            if "Run preload setup" in line:
+                break
+        with urllib.request.urlopen(address.replace("/status", dashboard.ROUTE)) as answer:
+            assert answer.status == 200
+        process.terminate()
 
 
 def test_counting_goes_on_without_a_cluster() -> None:
