@@ -2,7 +2,8 @@
 
 FloraError
 ├── StageError     some units remain; the same command goes on     exit 1
-│   └── DiskFullError                                              exit 1
+│   ├── DiskFullError                                              exit 1
+│   └── LaterError   not today: a quota is used up                 exit 1
 ├── ConfigError    the reader can mend it: a flag, flora.toml      exit 2
 └── ContractError  a file is not what its stage promised           exit 3
 
@@ -29,6 +30,10 @@ class StageError(FloraError):
 
 class DiskFullError(StageError):
     """There is no room left to write to."""
+
+
+class LaterError(StageError):
+    """Work remains that has to wait: a quota of the day is used up. Trying again now is useless."""
 
 
 class ConfigError(FloraError):
