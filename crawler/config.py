@@ -22,9 +22,7 @@ class Politeness:
     """Seconds to wait at most before a retry; a host that asks for more is left for later."""
 
     def __post_init__(self) -> None:
-        above_zero(
-            "crawler.politeness", self, "requests_per_second", "connections", "longest_wait"
-        )
+        above_zero("crawler.politeness", self, "requests_per_second", "connections", "longest_wait")
         if self.retries < 0:
             raise ConfigError(f"crawler.politeness.retries is {self.retries}, not 0 or more.")
 
