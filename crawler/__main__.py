@@ -2,129 +2,125 @@
 
 import argparse
 import difflib
+import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-import pyarrow as pa
-
-from crawler import pack, plan, search, sources
+from crawler import forecast, optout, pack, plan, retry, rounds, search, sources
+from crawler import urls as urls_
+from crawler import wanted as names
 from crawler.config import CrawlerSettings
 from crawler.harvest import harvest
-from crawler.search import Wanted
+from crawler.wanted import Wanted
 from flora import config, records
 from flora.command import Options, guard, options, parser
+from flora.config import digest
 from flora.console import say
-from flora.errors import ConfigError
+from flora.errors import ConfigError, DiskFullError, StageError
 from flora.ledger import Ledger, sweep
 from flora.stage import Run
-from flora.taxa import Checklist, How, Match
+from flora.taxa import Checklist
 
 
-def crawl(options: Options, species: str = "") -> None:
-    """Search for the species of the checklist (or those named in *species*) and fetch."""
+def crawl(options: Options, species: str = "", retried: Sequence[str] = ()) -> None:
+    """Search for the species of the checklist (or those named in *species*) and fetch.
+
+    A source that fails, or a quota that is used up, does not keep what was found from being
+    fetched: StageError and LaterError are raised when that is done.
+    """
     settings = options.settings("crawler", CrawlerSettings)
     _known_sources(settings)
     if options.dry_run:
         say(config.show(settings, "crawler"))
-    checklist = options.data / "checklist"
-    names = Checklist.load(checklist)
-    matches = _asked(names, species, options.limit)
-    wanted = _wanted(names, matches, settings.synonyms)
-    candidates, images = options.data / "candidates", options.data / "images"
+    else:
+        _ready(settings)
+    checklist = Checklist.load(options.data / "checklist")
+    matches = names.matches(checklist, species, options.limit)
+    wanted = names.wanted(checklist, matches, settings.synonyms)
+    del checklist  # the workers load their own
+    images = options.data / "images"
     with Run(options) as run:
         if options.dry_run:
-            units = search.units(wanted, candidates, checklist, settings)
-            run.units("search", candidates, units, search.search)
-            for path in plan.generations(images):
-                run.units(plan.label(path), images, plan.units(path, settings), harvest)
+            _foresee(run, wanted, settings)
+            return
+        candidates, later = options.data / "candidates", None
+        with Ledger(candidates).lock():
+            for folder in ("tables", "rounds", "quota"):
+                sweep(candidates / folder)
+            records.write(candidates / "names.parquet", names.table(matches))
+            try:
+                rounds.hold(run, wanted, candidates, options.data / "checklist", settings)
+            except DiskFullError:
+                raise
+            except StageError as error:
+                later = error
+                say(f"{error} Now fetching what was found.")
+            found = _found(options, wanted, settings)
+        _fetch(run, images, found, settings, retried)
+        if later is not None:
+            raise later
+
+
+def fetch(options: Options, urls: Path, retried: Sequence[str] = ()) -> None:
+    """Fetch the URLs listed in the file *urls*: no checklist, no search."""
+    settings = options.settings("crawler", CrawlerSettings)
+    candidates, images = options.data / "candidates", options.data / "images"
+    table = search.table_path(candidates, f"urls/{digest(str(urls.resolve()))}")
+    with Run(options) as run:
+        if options.dry_run:
+            say(config.show(settings, "crawler"))
+            _fetch(run, images, [], settings, retried)
             return
         with Ledger(candidates).lock():
             sweep(candidates / "tables")
-            records.write(candidates / "names.parquet", _names(matches))
-            units = search.units(wanted, candidates, checklist, settings)
-            done = run.units("search", candidates, units, search.search)
-            found = search.gather(candidates, list(done))
-        with Ledger(images).lock():
-            sweep(images)
-            sweep(images / "tables")
-            pack.sweep(images, Ledger(images).receipts())
-            plan.extend(images, found, settings)
-            for path in plan.generations(images):
-                run.units(plan.label(path), images, plan.units(path, settings), harvest)
-            pack.sweep(images, Ledger(images).receipts())
+            urls_.prepare(urls, table)
+        _fetch(run, images, [table], settings, retried)
 
 
-def _asked(checklist: Checklist, species: str, limit: int | None) -> list[Match]:
-    """Return the names to crawl, looked up. Raises ConfigError if none leads to a species."""
-    if not species:
-        table = checklist.species.select(["species_id", "name"]).slice(0, limit)
-        return [Match(query=row["name"], how=How.ACCEPTED, **row) for row in table.to_pylist()]
-    names = _lines(species) or [name.strip() for name in species.split(",") if name.strip()]
-    names = [each for name in names for each in _members(checklist, name)][:limit]
-    matches: list[Match] = checklist.lookup(names)
-    lost = [match for match in matches if match.species_id is None]
-    for match in lost[:20]:
-        hint = f"; did you mean {' or '.join(match.suggestions)}?" if match.suggestions else ""
-        say(f"{match.query}: {match.how}, left out{hint}")
-    if len(lost) > 20:
-        say(f"and {len(lost) - 20} more; all of them stand in candidates/names.parquet")
-    if len(lost) == len(matches):
-        raise ConfigError(
-            f"--species {species}: no name in it leads to an accepted species of the checklist "
-            "(and there is no such file)."
-        )
-    return matches
+def _fetch(
+    run: Run,
+    images: Path,
+    found: Sequence[Path],
+    settings: CrawlerSettings,
+    retried: Sequence[str],
+) -> None:
+    """Plan what is new in the tables *found*, and fetch what is not done."""
+    if settings.opt_out:
+        optout.listed(settings.opt_out)  # one that cannot be read is said now, not by a worker
+    if run.options.dry_run:
+        run.units("fetch", images, plan.units(images, settings), harvest)
+        return
+    with Ledger(images).lock():
+        sweep(images)
+        sweep(images / "tables")
+        sweep(images / "open")
+        pack.sweep(images, Ledger(images).receipts())
+        if retried:
+            rows = retry.reopen(images, retried)
+            say(f"{rows:,} refused rows are tried again ({', '.join(retried)}).")
+        plan.extend(images, found, settings)
+        run.units("fetch", images, plan.units(images, settings), harvest)
+        pack.sweep(images, Ledger(images).receipts())
 
 
-def _lines(species: str) -> list[str]:
-    """Return the names in the file *species*, a name a line; none if there is no such file."""
-    try:
-        lines = Path(species).read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, ValueError):  # a list of names may be no path at all, or too long for one
-        return []
-    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+def _found(options: Options, wanted: Sequence[Wanted], settings: CrawlerSettings) -> list[Path]:
+    """Return the tables of candidates that are done."""
+    folder = options.data / "candidates"
+    every = rounds.units(wanted, folder, options.data / "checklist", settings)
+    return [search.table_path(folder, unit) for unit in rounds.finished(every, Ledger(folder))]
 
 
-def _members(checklist: Checklist, name: str) -> list[str]:
-    """Return the species of *name* if it is a genus or a family of the checklist, or itself."""
-    if " " in name or "_" in name:
-        return [name]
-    table = checklist.species
-    word = name.capitalize()
-    for column in ("genus", "family"):
-        rows = table.filter(pa.compute.equal(table[column], word))
-        if rows.num_rows:
-            return [str(each) for each in rows["name"].to_pylist()]
-    return [name]
-
-
-def _wanted(checklist: Checklist, matches: list[Match], synonyms: int) -> list[Wanted]:
-    """Return the species to look for: by accepted name, the names they were asked by, synonyms."""
-    queries: dict[str, list[str]] = {}
-    for match in matches:
-        if match.species_id is not None:
-            queries.setdefault(match.species_id, []).append(match.query.replace("_", " "))
-    found = []
-    for species_id, asked in queries.items():
-        species = checklist.get(species_id)
-        names = dict.fromkeys([species.name, *asked, *species.synonyms[:synonyms]])
-        found.append(Wanted(species_id=species_id, family=species.family, queries=tuple(names)))
-    return found
-
-
-def _names(matches: list[Match]) -> pa.Table:
-    return records.table(
-        search.NAMES,
-        (
-            {
-                "query": match.query,
-                "species_id": match.species_id,
-                "how": str(match.how),
-                "suggestions": list(match.suggestions),
-            }
-            for match in matches
-        ),
-    )
+def _foresee(run: Run, wanted: Sequence[Wanted], settings: CrawlerSettings) -> None:
+    """Say what would run, and what the search still takes."""
+    data = run.options.data
+    every = rounds.units(wanted, data / "candidates", data / "checklist", settings)
+    done = run.units("search", data / "candidates", every, search.search)
+    for line in forecast.lines(
+        rounds.standing(wanted, data / "candidates", list(done), settings), settings
+    ):
+        say(line)
+    run.units("fetch", data / "images", plan.units(data / "images", settings), harvest)
 
 
 def _known_sources(settings: CrawlerSettings) -> None:
@@ -136,6 +132,20 @@ def _known_sources(settings: CrawlerSettings) -> None:
             raise ConfigError(f"crawler.sources: there is no source {name}; {hint}")
 
 
+def _ready(settings: CrawlerSettings) -> None:
+    """Raise ConfigError for a source that has no address, or a key the environment lacks."""
+    every = {**sources.BY_NAME, **sources.AS_FILES}
+    for name in settings.sources:
+        missing = [key for key in getattr(every[name], "KEYS", ()) if not os.environ.get(key)]
+        if missing:
+            raise ConfigError(
+                f"crawler.sources: {name} needs {' and '.join(missing)} in the environment. "
+                "Export what it needs, or leave the source out."
+            )
+        if name in sources.BY_NAME:
+            getattr(settings, name).address()
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the stage; return its exit code."""
     flags = parser("crawler", "Find pictures of the checklist's species, and fetch them politely.")
@@ -145,8 +155,30 @@ def main(arguments: list[str] | None = None) -> int:
         metavar="FILE|NAMES",
         help="only these: a file with a name a line, or names, genera, families with commas",
     )
+    flags.add_argument(
+        "--retry",
+        default="",
+        metavar="CLASSES",
+        help="try refused pictures again, of these classes: timeout,http_5xx",
+    )
+    flags.add_argument(
+        "what", nargs="?", choices=["fetch"], help="fetch: only what --urls lists, no checklist"
+    )
+    flags.add_argument(
+        "--urls", type=Path, metavar="FILE", help="a parquet or csv with a column url, or a txt"
+    )
     args: argparse.Namespace = flags.parse_args(arguments)
-    return guard(lambda: crawl(options(args), args.species), verbose=args.verbose)
+
+    def act() -> None:
+        retried = retry.classes(args.retry)
+        if args.what == "fetch" and args.urls is None:
+            raise ConfigError("fetch: --urls FILE is missing, the list of what to fetch.")
+        if args.what == "fetch":
+            fetch(options(args), args.urls, retried)
+        else:
+            crawl(options(args), args.species, retried)
+
+    return guard(act, verbose=args.verbose)
 
 
 if __name__ == "__main__":

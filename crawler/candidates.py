@@ -4,10 +4,13 @@ import html
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import pyarrow as pa
 from yarl import URL
 
+from crawler.licences import normalise
+from crawler.photos import photo_id
 from flora import records
 from flora.records import Tier
 
@@ -36,9 +39,17 @@ class Candidate:
 
 
 def table(candidates: Iterable[Candidate]) -> pa.Table:
-    """Return *candidates* as a table."""
-    rows = ({**asdict(candidate), "tier": str(candidate.tier)} for candidate in candidates)
-    return records.table(records.CANDIDATES, rows)
+    """Return *candidates* as a table: photographs have ids, licences one spelling."""
+    return records.table(records.CANDIDATES, map(_row, candidates))
+
+
+def _row(candidate: Candidate) -> dict[str, Any]:
+    return {
+        **asdict(candidate),
+        "photo_id": photo_id(candidate.url, candidate.page_url),
+        "tier": str(candidate.tier),
+        "licence": normalise(candidate.licence),
+    }
 
 
 def canonical(url: str) -> str | None:

@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from yarl import URL
 
-from crawler import net
+from crawler import shared
 from crawler.config import CrawlerSettings
 from crawler.fetch import Fetched, Fetcher
 from crawler.hosts import Host
@@ -23,8 +24,15 @@ from flora.records import KEPT, Refusal
 from flora.stage import Outcome
 from flora.tally import Meter
 
-_UNREACHABLE = (Refusal.DNS, Refusal.CONNECTION, Refusal.ROBOTS_UNREACHABLE)
+_UNREACHABLE = (
+    Refusal.DNS,
+    Refusal.CONNECTION,
+    Refusal.ROBOTS_UNREACHABLE,
+    Refusal.HOST_DOWN,
+)
 _PATIENCE = 20
+_WORTH_A_CONNECTION = 8
+"""Pictures for which another connection to a host is opened: a handshake costs as much as one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,12 +41,14 @@ class FetchTask:
 
     images: Path
     """The images folder."""
-    stage: str
     unit: str
     plan: Path
     row_group: int
     """Which part of the plan is this unit's."""
     settings: CrawlerSettings
+    lane: str = ""
+    share: float = 1.0
+    """The part of a host's budget that the unit may use: several lanes may share a host."""
 
 
 def harvest(task: FetchTask) -> Outcome:
@@ -47,54 +57,60 @@ def harvest(task: FetchTask) -> Outcome:
     Raises StageError if not one of its hosts can be reached: then it is more likely that our
     network is down than that they all are, and nothing is written down against them.
     """
-    candidates = pq.ParquetFile(task.plan).read_row_group(task.row_group).to_pylist()
+    candidates = pq.ParquetFile(task.plan).read_row_group(task.row_group)
     with Pack(task.images, task.unit, task.settings.pack_bytes) as pack:
-        left = dict.fromkeys(row["url"] for row in candidates if row["url"] not in pack.settled)
-        meter = Meter(task.stage)
-        asyncio.run(_fetch_all(left, pack, meter, task))
+        urls = candidates["url"].to_pylist()
+        left = dict.fromkeys(url for url in urls if url not in pack.settled)
+        meter = Meter("fetch")
+        shared.run(_fetch_all(left, pack, meter, task))
         meter.flush()
-        rows = [_image_row(row, pack.settled[row["url"]]) for row in candidates]
+        table, size = _table(candidates, pack)
         pack.finish()
-    path = task.images / "tables" / f"{slug(task.unit)}.parquet"
-    records.write(path, records.table(records.IMAGES, rows))
-    settled = pack.settled.values()
-    sizes = {line["image_id"]: line["length"] for line in settled if "image_id" in line}
-    refused: dict[str, int] = {}
-    for row in rows:
-        if row["status"] != KEPT:
-            refused[row["status"]] = refused.get(row["status"], 0) + 1
-    return Outcome(rows=len(rows), bytes=sum(sizes.values()), refused=refused)
+    records.write(task.images / "tables" / f"{slug(task.unit)}.parquet", table)
+    refused = records.counts(table["status"])
+    refused.pop(KEPT, None)
+    return Outcome(rows=table.num_rows, bytes=size, refused=refused)
 
 
 async def _fetch_all(urls: Iterable[str], pack: Pack, meter: Meter, task: FetchTask) -> None:
     """Fetch *urls*, host by host at once, each host with as many connections as it may have."""
-    politeness = task.settings.politeness
-    hosts: dict[str, Host] = {}
+    common = await shared.shared(task.settings)
     queues: dict[str, deque[str]] = {}
     for url in urls:
         queues.setdefault(_host_name(url), deque()).append(url)
     gate = _Gate(pack, meter)
 
     def host(name: str) -> Host:
-        return hosts.setdefault(name, Host(name, politeness))
+        own = name in queues
+        return common.host(name, task.lane, task.share) if own else common.host(name)
 
-    async def work(name: str, fetcher: Fetcher) -> None:
+    async def work(name: str) -> None:
         while queues[name]:
             gate.settle(await fetcher.fetch(queues[name].popleft()), name)
 
-    async with net.session(task.settings) as session:
-        fetcher = Fetcher(session, task.settings, host)
-        failed = None
-        try:
-            async with asyncio.TaskGroup() as group:
-                for name, queue in queues.items():
-                    for _ in range(min(politeness.connections, len(queue))):
-                        group.create_task(work(name, fetcher))
-        except ExceptionGroup as errors:
-            failed = errors.exceptions[0]
-        if failed is not None:
-            raise failed  # a full disk, say; bare, so that it can travel back to the stage
-        gate.close()
+    fetcher = Fetcher(common.session, task.settings, host, common.robots, common.memory)
+    tasks = []
+    for name, queue in queues.items():
+        host(name).give_another_chance()
+        allowed = max(round(task.settings.budget(name).connections * task.share), 1)
+        hands = min(allowed, -(-len(queue) // _WORTH_A_CONNECTION))
+        tasks += [asyncio.create_task(work(name)) for _ in range(hands)]
+    await _all(tasks)
+    gate.close()
+
+
+async def _all(tasks: list[asyncio.Task[None]]) -> None:
+    """Wait for *tasks*; cancel the others if one fails (a full disk, say), and raise that.
+
+    Raised bare, not as a TaskGroup would: it has to travel back to the stage.
+    """
+    try:
+        await asyncio.gather(*tasks)
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
 
 
 class _Gate:
@@ -134,6 +150,14 @@ def _host_name(url: str) -> str:
         return URL(url).host or "?"
     except ValueError:
         return "?"  # the fetcher will refuse it as a bad URL
+
+
+def _table(candidates: pa.Table, pack: Pack) -> tuple[pa.Table, int]:
+    """Return the unit's image rows, and the bytes its pictures take."""
+    lines = {line["url"]: line for line in pack.lines()}
+    rows = [_image_row(row, lines[row["url"]]) for row in candidates.to_pylist()]
+    sizes = {line["image_id"]: int(line["length"]) for line in lines.values() if "image_id" in line}
+    return records.table(records.IMAGES, rows), sum(sizes.values())
 
 
 def _image_row(candidate: dict[str, Any], line: dict[str, Any]) -> dict[str, Any]:

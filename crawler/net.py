@@ -1,4 +1,4 @@
-"""Connections: one session a unit, and no way inside.
+"""Connections: one session a worker, and no way inside.
 
 Every address a host name resolves to is checked before it is connected to, by the resolver
 itself, so there is no moment between check and use. Address literals never reach a resolver;
@@ -8,6 +8,7 @@ itself, so there is no moment between check and use. Address literals never reac
 import fnmatch
 import ipaddress
 import socket
+from collections.abc import Awaitable, Callable
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -16,6 +17,19 @@ from yarl import URL
 from crawler.config import CrawlerSettings
 
 _DNS_SECONDS = 600
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052
+_RELAYS = ipaddress.ip_network("192.88.99.0/24")  # 6to4 relays, RFC 7526
+_NOT_PUBLIC = [
+    ipaddress.ip_network(network)
+    for network in (
+        "::/96",  # IPv4-compatible, RFC 4291
+        "64:ff9b:1::/48",  # local NAT64, RFC 8215
+        "fec0::/10",  # site-local, RFC 3879
+        "3fff::/20",  # documentation, RFC 9637
+        "5f00::/16",  # segment routing, RFC 9602
+    )
+]
+"""What Python 3.11's `is_global` does not know of."""
 
 
 class ForbiddenAddressError(OSError):
@@ -58,7 +72,7 @@ def session(settings: CrawlerSettings) -> aiohttp.ClientSession:
     The caller closes it. Connections a host are bounded by its `Host`, not here.
     """
     connector = aiohttp.TCPConnector(
-        resolver=Resolver(settings.net.connect_to), limit=256, ttl_dns_cache=_DNS_SECONDS
+        resolver=Resolver(settings.net.connect_to), limit=0, ttl_dns_cache=_DNS_SECONDS
     )
     return aiohttp.ClientSession(
         connector=connector,
@@ -77,6 +91,7 @@ def check_url(text: str, base: URL | None = None) -> URL:
     an address literal that is not public.
     """
     try:
+        text.encode()  # a Location header may hold any bytes
         url = base.join(URL(text)) if base else URL(text)
         host, port = url.host, url.port
     except ValueError as error:
@@ -88,15 +103,25 @@ def check_url(text: str, base: URL | None = None) -> URL:
     return url.with_fragment(None)
 
 
-async def read(answer: aiohttp.ClientResponse, limit: int) -> bytes:
-    """Return the first *limit* bytes of the body of *answer*, and ask for no more."""
-    body = bytearray()
-    async for chunk in answer.content.iter_chunked(65536):
-        body += chunk
-        if len(body) >= limit:
+async def read(
+    answer: aiohttp.ClientResponse,
+    limit: int,
+    taken: Callable[[int], Awaitable[None]] | None = None,
+) -> bytes:
+    """Return the first *limit* bytes of the body of *answer*, and ask for no more.
+
+    *taken* is awaited with the size of each piece; while it waits, nothing more is read.
+    """
+    pieces, size = [], 0
+    async for piece in answer.content.iter_any():
+        pieces.append(piece)
+        size += len(piece)
+        if taken is not None:
+            await taken(len(piece))
+        if size >= limit:
             answer.close()
             break
-    return bytes(body[:limit])
+    return b"".join(pieces)[:limit]
 
 
 def is_public(address: str) -> bool:
@@ -106,11 +131,15 @@ def is_public(address: str) -> bool:
     except ValueError:
         return False
     if isinstance(ip, ipaddress.IPv6Address):
+        if any(ip in network for network in _NOT_PUBLIC):
+            return False
         inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo or (None, None))[1]
-        if inner is None and ip in ipaddress.ip_network("64:ff9b::/96"):  # NAT64, RFC 6052
+        if inner is None and ip in _NAT64:
             inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
         if inner is not None:
             return is_public(str(inner))
+    elif ip in _RELAYS:
+        return False
     return ip.is_global and not ip.is_multicast
 
 

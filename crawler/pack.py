@@ -13,7 +13,7 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +36,8 @@ class Pack(contextlib.AbstractContextManager["Pack"]):
         except BlockingIOError as error:
             self._journal.close()
             raise StageError(f"{unit}: another process is fetching this unit.") from error
-        self.settled: dict[str, dict[str, Any]] = {}
-        """url -> its line in the journal"""
+        self.settled: set[str] = set()
+        """The URLs that have a line in the journal."""
         self._places: dict[str, tuple[str, int]] = {}  # image_id -> pack, offset
         self._ends: dict[str, int] = {}  # pack -> end of its last picture
         self._recover()
@@ -73,7 +73,13 @@ class Pack(contextlib.AbstractContextManager["Pack"]):
                 "phash": fetched.picture.phash,
             }
         _write_all(self._journal.fileno(), json.dumps(line).encode() + b"\n")
-        self.settled[fetched.url] = line
+        self.settled.add(fetched.url)
+
+    def lines(self) -> Iterator[dict[str, Any]]:
+        """Yield the lines of the journal. They are not kept in memory: units are many."""
+        self._journal.seek(0)
+        for raw in self._journal.readall().splitlines():
+            yield json.loads(raw)
 
     def finish(self) -> None:
         """Close the packs and move them to packs/. The journal stays until `sweep`."""
@@ -120,7 +126,7 @@ class Pack(contextlib.AbstractContextManager["Pack"]):
             if line is None or not self._holds(line):
                 break
             good += len(raw)
-            self.settled[line["url"]] = line
+            self.settled.add(line["url"])
             if "image_id" in line:
                 pack, offset, length = line["pack"], line["offset"], line["length"]
                 self._places[line["image_id"]] = (pack, offset)

@@ -1,96 +1,141 @@
-"""Candidates -> what to fetch: each URL once, each host in the hands of one unit at a time.
+"""Candidates -> what to fetch: each photograph once, each host in the hands of one unit at a time.
 
 The plan grows by generations (`plan-000.parquet`, ...): candidates found later get units of
-their own, and what was planned before is never touched. A generation has one row group a unit.
+their own, and what was planned before is never touched. A generation has one row group a unit;
+beside it, `conflicts-000.parquet` says which photographs several species claim.
 """
 
 import re
+from collections import Counter
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from crawler import merge
 from crawler.config import CrawlerSettings
 from crawler.harvest import FetchTask
 from flora import records
 from flora.config import digest
+from flora.console import say
 from flora.ledger import publish
-from flora.records import Tier
 from flora.stage import Unit
 
-_HOST = r"^https?://(?:[^/?#@]*@)?\[?(?P<host>[^/?#:\]]+)"
+PLAN = pa.schema([*records.CANDIDATES, ("host", pa.string()), ("unit", pa.string())])
+"""A row of a generation: a candidate, and who fetches it."""
+
 _SHARED = "small-hosts"
 _SMALL = 10
 """A host with less than a tenth of a unit shares its unit with others."""
+_BATCH = 100_000
+
+_HOSTS = "SELECT host, count(*) AS rows FROM fresh GROUP BY host ORDER BY host"
+_ORDERED = """
+SELECT fresh.*, lane FROM fresh JOIN lanes USING (host)
+ORDER BY lane, host, url, species_id, photo_id
+"""
 
 
-def merge(candidates: pa.Table) -> pa.Table:
-    """Return one row for each picture and species: the best-ranked of the best tier."""
-    order = pc.index_in(candidates["tier"], pa.array([str(tier) for tier in Tier]))
-    ranked = candidates.append_column("_tier", order).append_column(
-        "_rank", pc.fill_null(candidates["rank"], 0)
-    )
-    keys = ["url", "species_id", "_tier", "_rank", "source"]
-    ranked = ranked.sort_by([(key, "ascending") for key in keys])
-    others = [name for name in records.CANDIDATES.names if name not in ("url", "species_id")]
-    first = pc.ScalarAggregateOptions(skip_nulls=False)
-    best = pa.TableGroupBy(ranked, ["url", "species_id"], use_threads=False).aggregate(
-        [(name, "first", first) for name in others]
-    )
-    columns = {name: best[name if name in best.column_names else f"{name}_first"]
-               for name in records.CANDIDATES.names}  # fmt: skip
-    return pa.table(columns).cast(records.CANDIDATES)
+def extend(folder: Path, candidates: Sequence[Path], settings: CrawlerSettings) -> int:
+    """Add a generation to the plan in *folder* for those of *candidates* that have no unit yet.
+
+    Return how many rows it has: pictures, each under a species. A photograph that was planned
+    and is now listed under another species becomes a row with the same address, and so one more
+    download: a unit, once fetched, is never touched.
+    """
+    known = generations(folder)
+    if not candidates:
+        return 0
+    with merge.database(folder) as db:
+        merge.merge(db, candidates, known)
+        hosts = db.sql(_HOSTS).to_arrow_table()
+        if hosts.num_rows == 0:
+            return 0
+        _record_conflicts(db, folder / f"conflicts-{len(known):03}.parquet")
+        db.register("lanes", _lanes(hosts, len(known), settings.unit_images))
+        rows = db.sql(_ORDERED).to_arrow_reader(_BATCH)
+        path = folder / f"plan-{len(known):03}.parquet"
+        return _write(path, _cut(rows, settings.unit_images))
 
 
-def extend(folder: Path, candidates: pa.Table, settings: CrawlerSettings) -> None:
-    """Add a generation to the plan in *folder* for those of *candidates* that have no unit yet."""
-    fresh, known = merge(candidates), generations(folder)
-    for path in known:
-        planned = pq.read_table(path, columns=["url", "species_id"])
-        fresh = fresh.join(planned, keys=["url", "species_id"], join_type="left anti")
-    if fresh.num_rows == 0:
-        return
-    path = folder / f"plan-{len(known):03}.parquet"
-    host = pc.struct_field(pc.extract_regex(fresh["url"], _HOST), "host")
-    fresh = fresh.append_column("host", pc.fill_null(host, "unknown"))
-    fresh = fresh.sort_by([(name, "ascending") for name in ("host", "url", "species_id")])
-    fresh = fresh.append_column("unit", _assign(fresh, len(known), settings.unit_images))
-    fresh = fresh.sort_by([(name, "ascending") for name in ("unit", "host", "url", "species_id")])
-    names, starts = np.unique(fresh["unit"].to_numpy(zero_copy_only=False), return_index=True)
-    ends = [*starts[1:], fresh.num_rows]
-    schema = fresh.schema.with_metadata({"units": "\n".join(names)})
-    with publish(path) as draft, pq.ParquetWriter(draft, schema, compression="zstd") as writer:
-        for start, end in zip(starts, ends, strict=True):
-            part = fresh.slice(int(start), int(end - start))
-            writer.write_table(part.replace_schema_metadata(schema.metadata), end - start)
-
-
-def units(path: Path, settings: CrawlerSettings) -> list[Unit]:
-    """Return the units of the generation at *path*, those with the most pictures first.
+def units(folder: Path, settings: CrawlerSettings) -> list[Unit]:
+    """Return the units of all generations of the plan in *folder*.
 
     What was fetched stays fetched when settings change: they hold for what is fetched from
     then on, so a unit's recipe is its part of the plan alone.
     """
+    found, seen = [], Counter[str]()
+    for part in [part for path in generations(folder) for part in _parts(path)]:
+        lanes = 1 if part.host == _SHARED else settings.budget(part.host).lanes
+        lane = f"{part.host}#{seen[part.host] % lanes}" if lanes > 1 else part.host
+        seen[part.host] += 1
+        task = FetchTask(
+            images=folder,
+            unit=part.unit,
+            plan=part.plan,
+            row_group=part.row_group,
+            settings=settings,
+            lane=lane if lanes > 1 else "",
+            share=1 / lanes,
+        )
+        found.append(
+            Unit(
+                name=part.unit,
+                recipe=part.recipe,
+                task=task,
+                lane="" if part.host == _SHARED else lane,
+                seconds=_least(part, settings) * lanes,
+                waits=True,
+            )
+        )
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Part:
+    """What one unit is to fetch: a row group of a generation."""
+
+    plan: Path
+    row_group: int
+    unit: str
+    host: str
+    rows: int
+    recipe: str
+
+
+def _parts(path: Path) -> list[_Part]:
     metadata = pq.read_metadata(path)
     names = metadata.metadata[b"units"].decode().split("\n")
     identity = digest(path.name, metadata.num_rows, names)
-    found = []
-    for group, name in enumerate(names):
-        task = FetchTask(
-            images=path.parent,
-            stage=label(path),
-            unit=name,
+    return [
+        _Part(
             plan=path,
             row_group=group,
-            settings=settings,
+            unit=name,
+            host=name.rpartition("/")[0],
+            rows=metadata.row_group(group).num_rows,
+            recipe=digest(identity, group),
         )
-        host = name.rpartition("/")[0]
-        lane = "" if host == _SHARED else host
-        unit = Unit(name=name, recipe=digest(identity, group), task=task, lane=lane)
-        found.append((metadata.row_group(group).num_rows, unit))
-    return [unit for _, unit in sorted(found, key=lambda pair: (-pair[0], pair[1].name))]
+        for group, name in enumerate(names)
+    ]
+
+
+def _least(part: _Part, settings: CrawlerSettings) -> float:
+    """Return the seconds *part* takes at least, by the whole budget of its host.
+
+    A shared unit asks its hosts at once; the largest of them may have so many rows.
+    """
+    if part.host != _SHARED:
+        return part.rows / settings.budget(part.host).requests_per_second
+    rows = min(part.rows, settings.unit_images // _SMALL)
+    return rows / settings.politeness.requests_per_second
 
 
 def generations(folder: Path) -> list[Path]:
@@ -98,39 +143,83 @@ def generations(folder: Path) -> list[Path]:
     return sorted(folder.glob("plan-[0-9]*.parquet"))
 
 
-def label(generation: Path) -> str:
-    """Return what a generation's fetching is called: fetch, fetch-001, ..."""
-    number = generation.stem.removeprefix("plan")
-    return "fetch" if number == "-000" else f"fetch{number}"
+def _record_conflicts(db: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Write down which photographs several species claim, if any are."""
+    found = merge.conflicts(db)
+    path.unlink(missing_ok=True)  # of a run that was killed before its plan was there
+    if found.num_rows:
+        records.write(path, found)
+        say(f"{found.num_rows:,} photographs are claimed by several species: {path}")
 
 
-def _assign(rows: pa.Table, generation: int, size: int) -> pa.Array:
-    """Return each row's unit: `<host>/<generation>-<slice>`, or a shared one for small hosts.
-
-    *rows* come in order of host and URL; a URL's rows stay together.
-    """
-    hosts = rows["host"].combine_chunks().dictionary_encode()  # codes 0, 0, 1, 1, 1, 2, ...
-    codes, names = hosts.indices.to_numpy(), hosts.dictionary.to_pylist()
-    urls = rows["url"].to_numpy(zero_copy_only=False)
-    number = np.cumsum(np.concatenate([[True], urls[1:] != urls[:-1]])) - 1  # of distinct URLs
-    starts = np.searchsorted(codes, np.arange(len(names)))
-    slices = (number - number[starts][codes]) // size
-    counts = np.bincount(codes)
-    shared: dict[int, str] = {}
+def _lanes(hosts: pa.Table, generation: int, size: int) -> pa.Table:
+    """Return each host's lane: `<host>/<generation>`, or a unit that small hosts share."""
+    lanes = []
     unit, room = -1, 0
-    for code, count in enumerate(counts):
+    for host, count in zip(hosts["host"].to_pylist(), hosts["rows"].to_pylist(), strict=True):
         if count * _SMALL < size:
             if room < count:
                 unit, room = unit + 1, size
-            room -= int(count)
-            shared[code] = f"{_SHARED}/{generation:03}-{unit:04}"
-    return pa.array(
-        shared.get(code) or f"{_word(names[code])}/{generation:03}-{part:04}"
-        for code, part in zip(codes.tolist(), slices.tolist(), strict=True)
-    )
+            room -= count
+            lanes.append(f"{_SHARED}/{generation:03}-{unit:04}")
+        else:
+            lanes.append(f"{_word(host)}/{generation:03}")
+    return pa.table({"host": hosts["host"], "lane": lanes})
+
+
+def _cut(batches: Iterable[pa.RecordBatch], size: int) -> Generator[pa.Table]:
+    """Yield the rows of each unit, from rows in order of lane, host and URL.
+
+    A lane's unit ends after *size* URLs; a URL's rows stay together.
+    """
+    held: list[pa.RecordBatch] = []
+    lane, url, count = None, None, 0  # of the row before: its lane, its URL, the lane's URLs so far
+    for batch in batches:
+        other_lane = _changes(batch["lane"], lane)
+        other_url = _changes(batch["url"], url) | other_lane
+        order = count + np.cumsum(other_url)
+        before = np.maximum.accumulate(np.where(other_lane, order - 1, 0))
+        within = order - before  # 1 for the first URL of a lane
+        starts = np.flatnonzero(other_url & ((within - 1) % size == 0))
+        edges = [0, *starts.tolist(), batch.num_rows]
+        for i, (start, end) in enumerate(pairwise(edges)):
+            if i > 0 and held:
+                yield pa.Table.from_batches(held).combine_chunks()
+                held = []
+            if end > start:
+                held.append(batch.slice(start, end - start))
+        lane, url, count = batch["lane"][-1].as_py(), batch["url"][-1].as_py(), int(within[-1])
+    if held:
+        yield pa.Table.from_batches(held).combine_chunks()
+
+
+def _changes(column: pa.Array, before: str | None) -> Any:
+    """Return which values of *column* differ from the one before them."""
+    rest = pc.not_equal(column[1:], column[:-1]).to_numpy(zero_copy_only=False)
+    return np.concatenate([[column[0].as_py() != before], rest])
+
+
+def _write(path: Path, parts: Iterable[pa.Table]) -> int:
+    """Publish *parts* as the generation at *path*, a row group each; return how many rows."""
+    names: list[str] = []
+    lane, number, total = "", 0, 0
+    with publish(path) as draft, pq.ParquetWriter(draft, PLAN, compression="zstd") as writer:
+        for part in parts:
+            own = part["lane"][0].as_py()
+            lane, number = own, number + 1 if own == lane else 0
+            names.append(lane if lane.startswith(f"{_SHARED}/") else f"{lane}-{number:04}")
+            unit = pa.repeat(pa.scalar(names[-1]), part.num_rows)
+            part = part.append_column("unit", unit).select(PLAN.names).cast(PLAN)
+            writer.write_table(part, part.num_rows)
+            total += part.num_rows
+        writer.add_key_value_metadata({"units": "\n".join(names)})
+    return total
 
 
 def _word(host: str) -> str:
     """Return *host* as a word that may stand in a unit's name."""
     word = re.sub(r"[^a-z0-9.-]", "-", host.lower())
-    return word if word[:1].isalnum() and len(word) < 120 else f"host-{digest(host)}"
+    if word != host.lower():
+        word = f"{word}-{digest(host)}"  # two hosts are never one word
+    sound = word[:1].isalnum() and len(word) < 120 and word != _SHARED
+    return word if sound else f"host-{digest(host)}"

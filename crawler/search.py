@@ -1,95 +1,93 @@
-"""Names -> candidates: ask every source for every species, in units that resume.
+"""Names -> candidates, in units that resume.
 
-A source that is asked by name gets units of a hundred species of one family, one unit after
-the other (its API has one budget); a source that comes as files gets a unit a file.
+A source that comes as files gets a unit a file, for all species at once. One that is asked by
+name, an engine, gets units of queries, as a round planned them (crawler/rounds.py).
 """
 
 import asyncio
 import functools
-import re
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import islice
 from pathlib import Path
 
-import pyarrow as pa
+import pyarrow.parquet as pq
 
-from crawler import candidates, net, sources
+from crawler import candidates, net, quota, sources
+from crawler.answers import Answer, Answers
 from crawler.ask import Ask
 from crawler.candidates import Candidate
 from crawler.config import CrawlerSettings
+from crawler.wanted import NAMES, Wanted
 from flora import records
 from flora.config import digest
 from flora.download import download
-from flora.ledger import slug
+from flora.ledger import publish, slug
 from flora.stage import Outcome, Unit
 from flora.tally import Meter
 from flora.taxa import Checklist
 
-NAMES = pa.schema(
-    {
-        "query": pa.string(),
-        "species_id": pa.string(),
-        "how": pa.string(),
-        "suggestions": pa.list_(pa.string()),
-    }
-)
-"""What became of the names that were asked for (candidates/names.parquet)."""
+_BATCH = 100_000
+"""Rows held in memory, and of a row group."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """A species to look for, and the names to look for it by."""
-
-    species_id: str
-    family: str
-    queries: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SearchTask:
-    """A unit of search: some species at one source, or one source's files."""
+class FileTask:
+    """The files of one source, to be read for all the species of names.parquet."""
 
     unit: str
     source: str
     folder: Path
     """The candidates folder."""
     checklist: Path
+    files: tuple[str, ...]
     settings: CrawlerSettings
-    wanted: tuple[Wanted, ...] = ()
-    """What to ask for, by name."""
-    files: tuple[str, ...] = ()
-    """What to read, for all the species of names.parquet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskTask:
+    """Some queries to one engine."""
+
+    unit: str
+    source: str
+    folder: Path
+    """The candidates folder."""
+    round: Path
+    """The table of the queries..."""
+    row_group: int
+    """...and which part of it."""
+    recipe: str
+    settings: CrawlerSettings
 
 
 def units(
     wanted: Sequence[Wanted], folder: Path, checklist: Path, settings: CrawlerSettings
 ) -> list[Unit]:
-    """Return the units that bring the candidates of *wanted* from the settings' sources."""
-    found = []
+    """Return the units that read the candidates of *wanted* from sources that are files."""
+    found, species = [], sorted(each.species_id for each in wanted)
     for name in settings.sources:
+        if name not in sources.AS_FILES:
+            continue
         own = getattr(settings, name)
-        if name in sources.AS_FILES:
-            species = sorted(each.species_id for each in wanted)
-            for part, files in sources.AS_FILES[name].files(settings).items():
-                task = SearchTask(unit=f"{name}/{part}", source=name, folder=folder,
-                                  checklist=checklist, settings=settings, files=files)  # fmt: skip
-                found.append(Unit(name=task.unit, recipe=digest(own, files, species), task=task))
-        else:
-            for part, some in _parts(wanted, settings.unit_names):
-                task = SearchTask(unit=f"{name}/{part}", source=name, folder=folder,
-                                  checklist=checklist, settings=settings, wanted=some)  # fmt: skip
-                recipe = digest(own, some)
-                found.append(Unit(name=task.unit, recipe=recipe, task=task, lane=name))
+        for part, files in sources.AS_FILES[name].files(settings).items():
+            task = FileTask(unit=f"{name}/{part}", source=name, folder=folder,
+                            checklist=checklist, files=files, settings=settings)  # fmt: skip
+            found.append(Unit(name=task.unit, recipe=digest(own, files, species), task=task))
     return found
 
 
-def search(task: SearchTask) -> Outcome:
-    """Do one unit: write its candidates and count them. Raises StageError if a source fails."""
-    found = _read(task) if task.files else asyncio.run(_ask(task))
-    records.write(table_path(task.folder, task.unit), candidates.table(found))
-    species = {candidate.species_id for candidate in found}
-    return Outcome(rows=len(found), detail={"species": len(species)})
+def search(task: FileTask | AskTask) -> Outcome:
+    """Do one unit: write its candidates and count them.
+
+    Raises StageError if a source fails, LaterError if it may not be asked any more today.
+    """
+    if isinstance(task, FileTask):
+        return Outcome(rows=_write(task, _read(task)))
+    with Answers(task.folder, task.unit, task.recipe) as answers:
+        asyncio.run(_ask(task, answers))
+        rows = _write(task, answers.candidates())
+        asked = {"queries": len(answers.known)}
+        return Outcome(rows=rows, refused=dict(answers.odd), detail=asked)
 
 
 def table_path(folder: Path, unit: str) -> Path:
@@ -97,28 +95,40 @@ def table_path(folder: Path, unit: str) -> Path:
     return folder / "tables" / f"{slug(unit)}.parquet"
 
 
-def gather(folder: Path, done: Sequence[str]) -> pa.Table:
-    """Return the candidates of the units *done*."""
-    tables = [records.read(table_path(folder, unit), records.CANDIDATES) for unit in done]
-    return pa.concat_tables(tables) if tables else records.CANDIDATES.empty_table()
+async def _ask(task: AskTask, answers: Answers) -> None:
+    """Ask the queries that have no answer yet.
 
-
-async def _ask(task: SearchTask) -> list[Candidate]:
-    source = sources.BY_NAME[task.source]
-    rate = getattr(task.settings, task.source).requests_per_second
-    meter, found = Meter("search"), []
-    async with net.session(task.settings) as session:
-        ask = Ask(session, task.source, rate, task.settings)
-        for species in task.wanted:
-            for query in species.queries:
-                async for candidate in source.search(ask, task.settings, species.species_id, query):
-                    found.append(candidate)
-                    meter.count(rows=1, host=task.source)
+    Odd ones are kept when a good answer follows, or the end: a row of them fails the unit, and
+    then it was not their fault.
+    """
+    source, settings = sources.BY_NAME[task.source], task.settings
+    terms, left = getattr(settings, task.source), quota.of(task.source, task.folder, settings)
+    part = pq.ParquetFile(task.round).read_row_group(task.row_group, ["species_id", "query"])
+    meter, held = Meter("search"), list[Answer]()
+    async with net.session(settings) as session:
+        ask = Ask(session, task.source, terms, settings, left)
+        for species_id, query in zip(*(column.to_pylist() for column in part), strict=True):
+            if (species_id, query) in answers.known:
+                continue
+            before = ask.odd.copy()
+            found = [each async for each in source.search(ask, settings, species_id, query)]
+            odd = next(iter(ask.odd - before), "")
+            held.append(Answer(species_id=species_id, query=query, found=found, odd=odd))
+            if not odd:
+                _keep(held, answers, meter, task.source)
+    _keep(held, answers, meter, task.source)
     meter.flush()
-    return found
 
 
-def _read(task: SearchTask) -> list[Candidate]:
+def _keep(held: list[Answer], answers: Answers, meter: Meter, source: str) -> None:
+    for answer in held:
+        answers.add(answer)
+        for _ in answer.found:
+            meter.count(rows=1, host=source)
+    held.clear()
+
+
+def _read(task: FileTask) -> Generator[Candidate]:
     checklist = Checklist.load(task.checklist)
     asked = records.read(task.folder / "names.parquet", NAMES, ["species_id"])
     wanted = set(asked["species_id"].to_pylist()) - {None}
@@ -137,25 +147,22 @@ def _read(task: SearchTask) -> list[Candidate]:
         )
         for address in task.files
     )
-    meter, found = Meter("search"), []
-    for candidate in sources.AS_FILES[task.source].read(paths, task.settings, find):
-        found.append(candidate)
+    meter = Meter("search")
+    read: Callable[..., Iterable[Candidate]] = sources.AS_FILES[task.source].read
+    for candidate in read(paths, task.settings, find):
         meter.count(rows=1, host=task.source)
+        yield candidate
     meter.flush()
-    return found
 
 
-def _parts(wanted: Sequence[Wanted], size: int) -> list[tuple[str, tuple[Wanted, ...]]]:
-    """Cut *wanted* into named parts: `Rosaceae-000`, ... of at most *size* species."""
-    parts = []
-    by_family = sorted(wanted, key=lambda each: (each.family, each.species_id))
-    for family, group in groupby(by_family, key=lambda each: each.family):
-        members = tuple(group)
-        for start in range(0, len(members), size):
-            name = f"{_word(family)}-{start // size:03}"
-            parts.append((name, members[start : start + size]))
-    return parts
-
-
-def _word(family: str) -> str:
-    return re.sub(r"[^A-Za-z]", "", family) or "unplaced"
+def _write(task: FileTask | AskTask, found: Iterable[Candidate]) -> int:
+    """Publish the table of a unit, a batch at a time; return its rows."""
+    rows, rest = 0, iter(found)
+    with (
+        publish(table_path(task.folder, task.unit)) as draft,
+        pq.ParquetWriter(draft, records.CANDIDATES, compression="zstd") as writer,
+    ):
+        while batch := list(islice(rest, _BATCH)):
+            writer.write_table(candidates.table(batch), _BATCH)
+            rows += len(batch)
+    return rows

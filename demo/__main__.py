@@ -38,6 +38,7 @@ SETTINGS = (
     f"crawler.openverse.endpoint={apis.OPENVERSE}",
     "crawler.openverse.pages=10",
     "crawler.openverse.requests_per_second=200",
+    "crawler.openverse.requests_per_day=0",
     f"crawler.commons.endpoint={apis.COMMONS}",
     "crawler.commons.pages=5",
     "crawler.commons.requests_per_second=200",

@@ -67,6 +67,10 @@ class Catalogue:
         wanted += _words(loose).split()
         return [entry for entry in self.entries if all(f" {w} " in entry.words for w in wanted)]
 
+    def category(self, name: str) -> list[_Entry]:
+        """Return the entries that are filed under *name*."""
+        return [entry for entry in self.entries if entry.listing.listed_name == name]
+
 
 def _words(text: str) -> str:
     return " ".join(re.findall(r"[\w-]+", text.casefold().replace("×", " ").replace("_", " ")))
@@ -144,21 +148,34 @@ def licence_url(licence: str | None) -> str | None:
 
 
 def commons(catalogue: Catalogue, query: Mapping[str, str]) -> Answer:
-    """Answer `/w/api.php?action=query&generator=search`; errors come with status 200, as there."""
-    if query.get("action") != "query" or query.get("generator") != "search":
-        return _error("badvalue", "This web answers action=query with generator=search only.")
-    if not query.get("gsrsearch"):
-        return _error("missingparam", 'The "gsrsearch" parameter must be set.')
-    asked, offset = query.get("gsrlimit", "10"), query.get("gsroffset", "0")
+    """Answer `/w/api.php?action=query`, a search or a category's files.
+
+    Errors come with status 200, as there.
+    """
+    generator = query.get("generator")
+    if query.get("action") != "query" or generator not in ("search", "categorymembers"):
+        return _error(
+            "badvalue", "This web answers action=query, of generators search and categorymembers."
+        )
+    prefix, subject, place = {
+        "search": ("gsr", "gsrsearch", "gsroffset"),
+        "categorymembers": ("gcm", "gcmtitle", "gcmcontinue"),
+    }[generator]
+    if not query.get(subject):
+        return _error("missingparam", f'The "{subject}" parameter must be set.')
+    asked, offset = query.get(f"{prefix}limit", "10"), query.get(place, "0")
     if not (asked.isdigit() or asked == "max") or not offset.isdigit():
-        return _error("badinteger", "gsrlimit and gsroffset must be whole numbers.")
+        return _error("badinteger", f"{prefix}limit and {place} must be whole numbers.")
     limit = COMMONS_PAGE if asked == "max" else min(int(asked), COMMONS_PAGE)
-    files = query.get("gsrnamespace") in ("6", "*")
-    found = catalogue.find(query["gsrsearch"]) if files else []
+    if generator == "search":
+        files = query.get("gsrnamespace") in ("6", "*")
+        found = catalogue.find(query[subject]) if files else []
+    else:
+        found = catalogue.category(query[subject].removeprefix("Category:"))
     start = int(offset)
     answer: dict[str, Any] = {"batchcomplete": ""}
     if start + limit < len(found):
-        answer["continue"] = {"gsroffset": start + limit, "continue": "gsroffset||"}
+        answer["continue"] = {place: start + limit, "continue": f"{place}||"}
     shown = found[start : start + limit]
     if shown:
         pages = {str(_page_id(e)): _commons_page(e, start + k) for k, e in enumerate(shown, 1)}

@@ -73,8 +73,13 @@ def _quiet() -> None:
 
 def _local(settings: ClusterSettings) -> LocalCluster:
     # The environment is all that reaches a worker before it imports anything: one thread
-    # for numeric libraries (the workers are the parallelism), and a quiet log.
-    environment = {"OMP_NUM_THREADS": 1, "DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "critical"}
+    # for numeric libraries (the workers are the parallelism), no heap for each of the threads
+    # that wait for hosts, and a quiet log.
+    environment = {
+        "OMP_NUM_THREADS": 1,
+        "MALLOC_ARENA_MAX": 2,
+        "DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "critical",
+    }
     dask.config.set({f"distributed.nanny.pre-spawn-environ.{k}": v for k, v in environment.items()})
     return LocalCluster(
         n_workers=settings.workers or os.cpu_count() or 1,

@@ -61,12 +61,15 @@ class Progress:
     def __exit__(self, *_error: object) -> None:
         self._write(self.line(), final=True)
 
-    def tick(self) -> None:
-        """Show where the stage stands, if it is time to."""
+    def due(self) -> bool:
+        """Tell whether it is time to show where the stage stands."""
         period = _PERIOD_TERMINAL if _console.is_terminal else _PERIOD_LINES
-        if time.monotonic() - self._last >= period:
-            self._last = time.monotonic()
-            self._write(self.line(), final=False)
+        return time.monotonic() - self._last >= period
+
+    def tick(self) -> None:
+        """Show where the stage stands."""
+        self._last = time.monotonic()
+        self._write(self.line(), final=False)
 
     def line(self) -> str:
         """Return the line as it would be shown now."""
@@ -78,9 +81,13 @@ class Progress:
             f"{size(totals.bytes)} ({size(totals.bytes / seconds)}/s)",
         ]
         if refused:
-            parts.append(f"{refused:,} refused")
+            reasons = ", ".join(f"{n:,} {why}" for why, n in totals.refused.most_common(3))
+            parts.append(f"{refused:,} refused ({reasons})")
         fresh = totals.units_done - self._first_unit
-        if fresh > 0 and totals.units_done < totals.units:
+        if totals.left and totals.units_done < totals.units:
+            lane, left = next(iter(totals.left.items()))
+            parts.append(f"{clock(left)} left at least, for {lane}")
+        elif fresh > 0 and totals.units_done < totals.units:
             left = seconds / fresh * (totals.units - totals.units_done)
             parts.append(f"{clock(left)} left")
         return ", ".join([*parts, clock(seconds)])

@@ -37,6 +37,7 @@ class FloraPage(DashboardComponent):  # type: ignore[misc]
         self.rates = ColumnDataSource({"time": [], "rows": [], "mib": []})
         self.refused = ColumnDataSource({"name": [], "count": []})
         self.hosts = ColumnDataSource({"name": [], "count": []})
+        self.left = ColumnDataSource({"name": [], "count": []})
         self._stages = _bars("Units done, by stage")
         self._stages.hbar_stack(
             ["done", "left"], y="stage", height=0.7, color=[_GREEN, _GREY], source=self.progress
@@ -45,11 +46,13 @@ class FloraPage(DashboardComponent):  # type: ignore[misc]
         self._reasons.hbar(y="name", right="count", height=0.7, color=_ORANGE, source=self.refused)
         self._busy = _bars("Images asked for, by host")
         self._busy.hbar(y="name", right="count", height=0.7, color=_BLUE, source=self.hosts)
+        self._slow = _bars("Minutes left at least, by host budget")
+        self._slow.hbar(y="name", right="count", height=0.7, color=_ORANGE, source=self.left)
         self.root = column(
             self.headline,
             _beside(self._stages, _rate(self.rates, "rows", "Rows a second", _GREEN)),
             _beside(self._reasons, _rate(self.rates, "mib", "MiB a second", _BLUE)),
-            self._busy,
+            _beside(self._busy, self._slow),
             sizing_mode="stretch_width",
         )
 
@@ -76,6 +79,8 @@ class FloraPage(DashboardComponent):  # type: ignore[misc]
             self._reasons, self.refused, sum((t.refused for t in stages.values()), Totals().refused)
         )
         _rank(self._busy, self.hosts, sum((t.hosts for t in stages.values()), Totals().hosts))
+        minutes = {k: v / 60 for totals in stages.values() for k, v in totals.left.items()}
+        _rank(self._slow, self.left, Counter(minutes))
 
 
 def _document(scheduler: Scheduler, extra: dict[str, Any], doc: Any) -> None:

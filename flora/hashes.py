@@ -23,7 +23,8 @@ def phash(grey: Grey) -> int:
     """
     height, width = grey.shape
     low = _project(height) @ grey.astype(np.float32) @ _project(width).T
-    bits = low > np.median(low)
+    ordered = np.sort(low, axis=None)
+    bits = low > (ordered[31] + ordered[32]) / 2  # the median; np.median takes ten times longer
     return int.from_bytes(np.packbits(bits).tobytes(), "big")
 
 

@@ -43,10 +43,12 @@ class Refusal(StrEnum):
     HTTP_4XX = "http_4xx"
     HTTP_5XX = "http_5xx"
     RATE_LIMITED = "rate_limited"
+    HOST_DOWN = "host_down"
     TOO_BIG = "too_big"
     EMPTY = "empty"
     NOT_AN_IMAGE = "not_an_image"
     CORRUPT = "corrupt"
+    POLYGLOT = "polyglot"
     TOO_MANY_PIXELS = "too_many_pixels"
     TOO_SMALL = "too_small"
 
@@ -90,6 +92,7 @@ SPECIES = pa.schema(
 CANDIDATES = pa.schema(
     {
         "url": _string,
+        "photo_id": _string,
         "species_id": _string,
         "query": _string,
         "source": _string,
@@ -110,6 +113,7 @@ IMAGES = pa.schema(
     {
         "image_id": _string,
         "url": _string,
+        "photo_id": _string,
         "final_url": _string,
         "species_id": _string,
         "query": _string,

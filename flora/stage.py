@@ -6,17 +6,20 @@ progress) is here, the same for all.
 
 import contextlib
 import json
+import math
 import shutil
+import threading
 import time
 import traceback
+from collections import Counter, defaultdict
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from distributed import Client, Future, wait
+from distributed import Client, Future, secede, wait
 
 from flora import cluster
 from flora.command import Options
@@ -26,14 +29,21 @@ from flora.errors import (
     ContractError,
     DiskFullError,
     FloraError,
+    LaterError,
     StageError,
     is_disk_full,
 )
 from flora.ledger import Ledger, Receipt
-from flora.tally import TOPIC, Totals
+from flora.tally import SLOWEST, TOPIC, Totals
 
 TRIES = 3
 """How often a failing unit is tried in one run."""
+
+IN_HAND = 16
+"""Units that mostly wait, in the hands of one worker."""
+
+_MOMENT = 0.25
+_MORE_SECONDS = 5.0
 
 GIVE_UP = 5
 """Failed units after which a run ends early, if none succeeded before."""
@@ -51,6 +61,11 @@ class Unit:
     """What the stage's work function is called with; travels to a worker, so keep it small."""
     lane: str = ""
     """Units of one lane run one after another (a host has one owner at a time)."""
+    seconds: float = 0.0
+    """The least time it can take where that is known (a polite crawl is as fast as its hosts
+    allow). The lanes with the most left go first, and the time left is theirs."""
+    waits: bool = False
+    """It mostly waits for others, not for the processor: a worker has many such in hand."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +85,7 @@ class Run(contextlib.AbstractContextManager["Run"]):
         self.options = options
         self._stack = contextlib.ExitStack()
         self._client: Client | None = None
+        self._stopped = threading.Event()
 
     def __exit__(
         self,
@@ -80,13 +96,21 @@ class Run(contextlib.AbstractContextManager["Run"]):
         self._stack.close()
 
     def units(
-        self, stage: str, folder: Path, units: Sequence[Unit], work: Callable[[Any], Outcome]
+        self,
+        stage: str,
+        folder: Path,
+        units: Sequence[Unit],
+        work: Callable[[Any], Outcome],
+        *,
+        more: Callable[[], Sequence[Unit] | None] | None = None,
     ) -> dict[str, Receipt]:
         """Do the open ones of *units*; return the receipts of all, in their order.
 
-        The caller holds the folder's lock. With --dry-run nothing is done and only the
-        receipts that already hold are returned. Raises StageError if units remain, after all
-        others were done; a full disk, ContractError or ConfigError ends the stage at once.
+        *more* is asked every few seconds for units that have come up since, until it returns
+        None: there will be no more. The caller holds the folder's lock. With --dry-run nothing
+        is done and only the receipts that already hold are returned. Raises StageError if units
+        remain, after all others were done (LaterError if they have to wait); a full disk,
+        ContractError or ConfigError ends the stage at once.
         """
         ledger = Ledger(folder)
         receipts = ledger.receipts()
@@ -101,13 +125,22 @@ class Run(contextlib.AbstractContextManager["Run"]):
             _explain(stage, units, open_units, receipts)
             return done
         ledger.plan(stage, len(units))
-        if open_units:
+        if open_units or more:
             totals = Totals(units=len(units), units_done=len(done))
-            job = _Job(self._connect(), stage, ledger, work, totals)
+            job = _Job(self._connect(), stage, ledger, work, totals, more, self._stopped)
             done.update(job.run(open_units))
         else:
             say(f"{stage}: all {len(units)} units were done before.")
-        return {unit.name: done[unit.name] for unit in units if unit.name in done}
+        return {name: done[name] for name in [unit.name for unit in units] if name in done}
+
+    def beside(self) -> "Run":
+        """Return a run on the same cluster, for another thread. The caller closes it."""
+        address = self._connect().scheduler.address
+        return Run(replace(self.options, cluster=address))
+
+    def stop(self) -> None:
+        """Have what another thread is running here end with a StageError, soon."""
+        self._stopped.set()
 
     def _connect(self) -> Client:
         if self._client is None:
@@ -128,30 +161,46 @@ class _Job:
         ledger: Ledger,
         work: Callable[[Any], Outcome],
         totals: Totals,
+        more: Callable[[], Sequence[Unit] | None] | None,
+        stopped: threading.Event,
     ) -> None:
         self.client, self.stage, self.ledger, self.work = client, stage, ledger, work
-        self.totals = totals
+        self.totals, self.more, self.stopped = totals, more, stopped
+        self.asked_for_more = -math.inf
         self.tries: dict[str, int] = {}
         self.flying: dict[Future, Unit] = {}
+        self.homes: dict[str, str] = {}
+        """lane -> the worker that knows it: open connections, what its hosts can bear"""
+        self.began: dict[str, float] = {}
         self.failed: dict[str, str] = {}
+        self.later: dict[str, str] = {}
+        """unit -> why it has to wait"""
 
     def run(self, units: Sequence[Unit]) -> dict[str, Receipt]:
-        waiting, done = list(units), dict[str, Receipt]()
+        waiting, done = _by_lane(units), dict[str, Receipt]()
         self._announce(units=self.totals.units, units_done=self.totals.units_done)
         self.client.subscribe_topic(TOPIC, self._hear)
         with Progress(self.stage, self.totals) as progress, self._calling_off():
-            while (waiting or self.flying) and not self._hopeless(done):
+            while (waiting or self.flying or self.more) and not self._hopeless(done):
                 for unit in self._next(waiting):
                     self._submit(unit)
-                future = self._landed(progress)
+                future = self._landed()
+                if future is None:
+                    self._meanwhile(progress, waiting)
+                    continue
                 unit = self.flying.pop(future)
                 if future.status == "finished":
                     done[unit.name] = future.result()
                     self._count(done)
                     self._announce(units_done=1)
-                elif self._again(unit, future.exception(), future.traceback()):
+                elif self._again(unit, future.exception(), future.traceback(), waiting):
                     waiting.insert(0, unit)
                 future.release()
+        self._complain(done)
+        return done
+
+    def _complain(self, done: Mapping[str, Receipt]) -> None:
+        """Raise what remains to be said if units remain."""
         if self.failed:
             name, why = next(iter(self.failed.items()))
             others = "The others are done" if done else "None succeeded"
@@ -162,39 +211,100 @@ class _Job:
                 f"{name} with: {why} {others}; the same command goes on. "
                 f"Details: {self.ledger.folder / 'log.jsonl'}"
             )
-        return done
+        if self.later:
+            reasons = " ".join(dict.fromkeys(self.later.values()))
+            raise LaterError(
+                f"{self.stage}: {len(self.later)} of {self.totals.units} units have to wait. "
+                f"{reasons} The same command goes on then."
+            )
 
     def _next(self, waiting: list[Unit]) -> Generator[Unit]:
-        """Take from *waiting* what may start now: twice the workers at most, one a lane."""
-        room = 2 * max(len(self.client.nthreads()), 1) - len(self.flying)
+        """Take from *waiting* what may start now: so many as the workers bear, one a lane."""
+        workers = max(len(self.client.nthreads()), 1)
+        room = {True: IN_HAND * workers, False: 2 * workers}  # one in work, one at hand
+        for unit in self.flying.values():
+            room[unit.waits] -= 1
         lanes = {unit.lane for unit in self.flying.values() if unit.lane}
         for unit in list(waiting):
-            if room <= 0:
-                return
-            if unit.lane not in lanes:
+            if room[unit.waits] > 0 and unit.lane not in lanes:
                 waiting.remove(unit)
                 lanes.update({unit.lane} - {""})
-                room -= 1
+                room[unit.waits] -= 1
                 yield unit
 
     def _submit(self, unit: Unit) -> None:
         self.tries[unit.name] = self.tries.get(unit.name, 0) + 1
+        self.began[unit.name] = time.monotonic()
         key = f"{self.stage}-{unit.name}-{unit.recipe}-{self.tries[unit.name]}"
-        future = self.client.submit(_perform, self.ledger, unit, self.work, key=key, pure=False)
+        where: dict[str, Any] = {}
+        if unit.waits:
+            home = self.homes.get(unit.lane) or self._idlest()
+            if unit.lane:
+                self.homes[unit.lane] = home
+            where = {"workers": [home], "allow_other_workers": True}
+        future = self.client.submit(
+            _perform, self.ledger, unit, self.work, key=key, pure=False, **where
+        )
         self.flying[future] = unit
 
-    def _landed(self, progress: Progress) -> Future:
-        """Return a future that has ended, keeping the progress line alive meanwhile."""
-        while True:
+    def _idlest(self) -> str:
+        """Return the worker with the fewest lanes."""
+        lanes = Counter(self.homes.values())
+        return str(min(self.client.nthreads(), key=lambda worker: lanes[worker]))
+
+    def _landed(self) -> Future | None:
+        """Return a future that has ended, or None after a moment. Raises StageError if told to."""
+        for _ in range(2):
             for future in self.flying:
                 if future.done():
                     return future
-            with contextlib.suppress(TimeoutError):
-                wait(list(self.flying), timeout=0.25, return_when="FIRST_COMPLETED")
-            progress.tick()
+            if self.stopped.is_set():
+                raise StageError(f"{self.stage}: stopped.")
+            if self.flying:
+                with contextlib.suppress(TimeoutError):
+                    wait(list(self.flying), timeout=_MOMENT, return_when="FIRST_COMPLETED")
+            else:
+                time.sleep(_MOMENT)
+        return None
 
-    def _again(self, unit: Unit, error: BaseException, tb: TracebackType | None) -> bool:
+    def _meanwhile(self, progress: Progress, waiting: list[Unit]) -> None:
+        """Show where the stage stands; take in units that have come up."""
+        if progress.due():
+            self._reckon(waiting)
+            progress.tick()
+        if self.more is None or time.monotonic() - self.asked_for_more < _MORE_SECONDS:
+            return
+        fresh = self.more()
+        self.asked_for_more = time.monotonic()
+        if fresh is None:
+            self.more = None
+        elif fresh:
+            waiting[:] = _by_lane([*waiting, *fresh])
+            self.totals.units += len(fresh)
+            self.ledger.plan(self.stage, self.totals.units)
+            self._announce(units=self.totals.units)
+
+    def _reckon(self, waiting: list[Unit]) -> None:
+        """Work out how long each lane still takes at least."""
+        now, left = time.monotonic(), defaultdict[str, float](float)
+        for unit in self.flying.values():
+            left[unit.lane or unit.name] += max(unit.seconds - now + self.began[unit.name], 0.0)
+        for unit in waiting:
+            left[unit.lane or unit.name] += unit.seconds
+        slowest = sorted(left.items(), key=lambda item: -item[1])[:SLOWEST]
+        self.totals.left = {lane: seconds for lane, seconds in slowest if seconds > 0}
+        self._announce(left=self.totals.left)
+
+    def _again(
+        self, unit: Unit, error: BaseException, tb: TracebackType | None, waiting: list[Unit]
+    ) -> bool:
         """Write down a failure and say whether *unit* gets another try."""
+        if isinstance(error, LaterError):  # and so have all that would do the same
+            same = [other for other in waiting if unit.lane and other.lane == unit.lane]
+            for other in [unit, *same]:
+                self.later[other.name] = str(error)
+            waiting[:] = [other for other in waiting if other not in same]
+            return False
         why = str(error) if isinstance(error, FloraError) else f"{type(error).__name__}: {error}"
         why = why.strip().rstrip(".") + "."
         entry = {
@@ -224,7 +334,7 @@ class _Job:
         """Tell whether the first units all failed: then the rest would (no network, say)."""
         return len(self.failed) >= GIVE_UP and not done
 
-    def _announce(self, **event: int) -> None:
+    def _announce(self, **event: Any) -> None:
         self.client.log_event(TOPIC, {"stage": self.stage, **event})
 
     def _hear(self, event: tuple[float, dict[str, Any]]) -> None:
@@ -243,8 +353,18 @@ class _Job:
                 future.cancel(force=True, reason="the stage ended", msg=None)
 
 
+def _by_lane(units: Sequence[Unit]) -> list[Unit]:
+    """Return *units* with those first whose lanes take longest."""
+    lanes = defaultdict[str, float](float)
+    for unit in units:
+        lanes[unit.lane or unit.name] += unit.seconds
+    return sorted(units, key=lambda unit: -lanes[unit.lane or unit.name])
+
+
 def _perform(ledger: Ledger, unit: Unit, work: Callable[[Any], Outcome]) -> Receipt:
     """Do *unit*, on a worker, and write its receipt last."""
+    if unit.waits:
+        secede()  # the worker takes on others meanwhile
     start, outcome = time.monotonic(), None
     try:
         outcome = work(unit.task)

@@ -17,6 +17,8 @@ TOPIC = "flora"
 _FLUSH_SECONDS = 0.5
 _HOSTS_KEPT = 1000
 _HISTORY = 600
+SLOWEST = 12
+"""Lanes whose time left is told."""
 
 
 @dataclass(slots=True)
@@ -29,6 +31,8 @@ class Totals:
     bytes: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     hosts: Counter[str] = field(default_factory=Counter)
+    left: dict[str, float] = field(default_factory=dict)
+    """lane -> seconds it still takes at least, the slowest first; empty where nobody knows"""
 
     def add(self, event: Mapping[str, Any]) -> None:
         """Add what one event of this stage says."""
@@ -38,6 +42,7 @@ class Totals:
         self.bytes += event.get("bytes", 0)
         self.refused.update(event.get("refused", {}))
         self.hosts.update(event.get("hosts", {}))
+        self.left = event.get("left", self.left)
         if len(self.hosts) > 2 * _HOSTS_KEPT:  # a crawl meets more hosts than anyone can watch
             self.hosts = Counter(dict(self.hosts.most_common(_HOSTS_KEPT)))
 

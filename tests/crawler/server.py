@@ -6,10 +6,9 @@ from typing import Any
 
 from aiohttp import web
 
-from crawler import net
 from crawler.config import CrawlerSettings, Net, Politeness
 from crawler.fetch import Fetched, Fetcher
-from crawler.hosts import Host
+from crawler.shared import Shared
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -33,13 +32,9 @@ def fetch(handler: Handler, *urls: str, **changes: Any) -> list[Fetched]:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         try:
             chosen = settings(runner.addresses[0][1], **changes)
-            hosts: dict[str, Host] = {}
-            async with net.session(chosen) as session:
-                fetcher = Fetcher(
-                    session,
-                    chosen,
-                    lambda name: hosts.setdefault(name, Host(name, chosen.politeness)),
-                )
+            shared = Shared(chosen)
+            async with shared.session:
+                fetcher = Fetcher(shared.session, chosen, shared.host, shared.robots, shared.memory)
                 return list(await asyncio.gather(*(fetcher.fetch(url) for url in urls)))
         finally:
             await runner.cleanup()

@@ -1,6 +1,7 @@
 import pytest
 
-from crawler.candidates import canonical, number, plain
+from crawler.candidates import Candidate, canonical, number, plain, table
+from flora.records import Tier
 
 
 @pytest.mark.parametrize(
@@ -28,3 +29,20 @@ def test_text_from_a_server_becomes_one_plain_line() -> None:
 def test_only_numbers_are_sizes() -> None:
     assert number(640) == 640
     assert number("640") is number(-1) is number(2**40) is None
+
+
+def test_a_table_knows_each_photograph_and_its_licence() -> None:
+    (row,) = table(
+        [
+            Candidate(
+                url="https://content.eol.org/1.jpg",
+                species_id="s1",
+                query="Quercus robur",
+                source="eol",
+                tier=Tier.EXPERT,
+                page_url="https://www.flickr.com/photos/x/7",
+                licence="cc-by-nc-3.0",
+            )
+        ]
+    ).to_pylist()
+    assert (row["photo_id"], row["tier"], row["licence"]) == ("flickr:7", "expert", "CC BY-NC 3.0")

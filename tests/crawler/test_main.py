@@ -4,6 +4,8 @@ import pytest
 
 from crawler.__main__ import main
 from flora import taxa
+from flora.ledger import Ledger
+from tests.crawler.engines import Engines
 
 NAMES = """ID,Major group,Family,Genus hybrid marker,Genus,Species hybrid marker,Species,\
 Infraspecific rank,Infraspecific epithet,Authorship,Taxonomic status in TPL,\
@@ -32,13 +34,26 @@ def test_a_dry_run_shows_settings_and_units(data: Path, capfd: pytest.CaptureFix
     assert run(data) == 0
     said = capfd.readouterr().err
     assert "requests_per_second = 0.33" in said
-    assert "search: 3 of 3 units would run" in said
+    assert "search: 1 of 1 units would run" in said
+    assert "Search by name: 3 species, 100 photographs each; none are listed yet" in said
+    assert "openverse              3        3         6     200   0.0     0.00" in said
     assert not (data / "candidates").exists()
 
 
 @pytest.mark.parametrize("species", ["Quercus", "fagaceae", "Quercus pedunculata,Fagus_sylvatica"])
 def test_species_may_be_names_genera_or_families(data: Path, species: str) -> None:
     assert run(data, "--species", species) == 0
+
+
+def test_a_missing_key_is_named_before_anything_runs(
+    data: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WORLDFLORA_SERPER_KEY", raising=False)
+    flags = ["--set", "crawler.sources=['serper']", *OFFLINE[:2]]
+    assert main(["--data", str(data), *flags]) == 2
+    assert "serper needs WORLDFLORA_SERPER_KEY in the environment" in capfd.readouterr().err
+    assert not (data / "candidates").exists()
+    assert main(["--data", str(data), *flags, "--dry-run"]) == 0
 
 
 def test_a_long_list_of_names_is_no_path(data: Path) -> None:
@@ -73,3 +88,26 @@ def test_without_a_checklist_the_message_says_what_to_run(
 ) -> None:
     assert run(tmp_path) == 3
     assert "species.parquet" in capfd.readouterr().err
+
+
+def test_a_quota_that_is_used_up_keeps_nothing_from_being_fetched(
+    data: Path, cluster: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with Engines() as engines:
+        changes = (
+            f"net.connect_to={{'*.test' = '{engines.address}'}}",
+            "sources=['openverse']",
+            "openverse.endpoint=http://a.test/openverse",
+            "openverse.requests_per_day=2",
+            "openverse.requests_per_second=1000",
+            "politeness.requests_per_second=1000",
+        )
+        flags = [flag for each in changes for flag in ("--set", f"crawler.{each}")]
+        flags += ["--data", str(data), "--cluster", cluster, "--species", "Quercus"]
+        flags += ["--set", "crawler.openverse.pages=1"]
+        for _ in range(2):
+            assert main(flags) == 1
+            said = capfd.readouterr().err
+            assert "1 for openverse, until 00:00 UTC. The same command goes on tomorrow." in said
+            assert len(engines.asked) == 2
+            assert Ledger(data / "images").receipts()

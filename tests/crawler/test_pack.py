@@ -37,7 +37,7 @@ def test_pictures_come_back_from_where_the_journal_says(tmp_path: Path) -> None:
         url = "http://a.org/gone"
         open_pack.add(Fetched(url=url, final_url=url, status=Refusal.NOT_FOUND), AT)
         open_pack.finish()
-        lines = open_pack.settled
+        lines = {line["url"]: line for line in open_pack.lines()}
     with Packs(tmp_path) as packs:
         for seed in range(3):
             line = lines[f"http://a.org/{seed}"]
@@ -54,7 +54,7 @@ def test_the_same_bytes_are_stored_once(tmp_path: Path) -> None:
     with Pack(tmp_path, UNIT, 10**9) as open_pack:
         open_pack.add(twin, AT)
         open_pack.add(Fetched(**{**{n: getattr(twin, n) for n in twin.__slots__}, "url": "b"}), AT)
-        first, second = open_pack.settled.values()
+        first, second = open_pack.lines()
     assert first["offset"] == second["offset"]
 
 
@@ -79,7 +79,7 @@ def test_half_a_picture_and_half_a_line_are_cut_off(tmp_path: Path) -> None:
         assert list(open_pack.settled) == ["http://a.org/1"]
         open_pack.add(fetched(2), AT)
         open_pack.finish()
-        line = open_pack.settled["http://a.org/2"]
+        line = list(open_pack.lines())[-1]
     with Packs(tmp_path) as packs:
         assert packs.read(line["pack"], line["offset"], line["length"]) == fetched(2).data
 
@@ -130,7 +130,7 @@ with Pack(Path({str(tmp_path)!r}), UNIT, 20_000) as pack:
             break
     assert sorted(set(told)) == list(range(120))
     with Pack(tmp_path, UNIT, 20_000) as open_pack:
-        lines = open_pack.settled
+        lines = {line["url"]: line for line in open_pack.lines()}
         open_pack.finish()
     assert len(lines) == 120
     with Packs(tmp_path) as packs:
