@@ -1,23 +1,26 @@
 """`python -m crawler`: search -> plan -> fetch."""
 
 import argparse
+import contextlib
 import difflib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from crawler import forecast, optout, pack, plan, retry, rounds, search, sources
-from crawler import urls as urls_
+from crawler import forecast, images, plan, retry, rounds, sources
+from crawler import urls as lists
 from crawler import wanted as names
 from crawler.config import CrawlerSettings
-from crawler.harvest import harvest
+from crawler.images import Growth
+from crawler.search import search, table_path
 from crawler.wanted import Wanted
 from flora import config, records
 from flora.command import Options, guard, options, parser
 from flora.config import digest
 from flora.console import say
-from flora.errors import ConfigError, DiskFullError, StageError
+from flora.errors import ConfigError
 from flora.ledger import Ledger, sweep
 from flora.stage import Run
 from flora.taxa import Checklist
@@ -26,7 +29,8 @@ from flora.taxa import Checklist
 def crawl(options: Options, species: str = "", retried: Sequence[str] = ()) -> None:
     """Search for the species of the checklist (or those named in *species*) and fetch.
 
-    A source that fails, or a quota that is used up, does not keep what was found from being
+    Both go on at once: what is found is fetched while the search, which may take days, finds
+    more. A source that fails, or a quota that is used up, does not keep the rest from being
     fetched: StageError and LaterError are raised when that is done.
     """
     settings = options.settings("crawler", CrawlerSettings)
@@ -39,88 +43,68 @@ def crawl(options: Options, species: str = "", retried: Sequence[str] = ()) -> N
     matches = names.matches(checklist, species, options.limit)
     wanted = names.wanted(checklist, matches, settings.synonyms)
     del checklist  # the workers load their own
-    images = options.data / "images"
+    candidates, pictures = options.data / "candidates", options.data / "images"
     with Run(options) as run:
         if options.dry_run:
             _foresee(run, wanted, settings)
             return
-        candidates, later = options.data / "candidates", None
-        with Ledger(candidates).lock():
+        with Ledger(candidates).lock(), Ledger(pictures).lock():
             for folder in ("tables", "rounds", "quota"):
                 sweep(candidates / folder)
             records.write(candidates / "names.parquet", names.table(matches))
-            try:
-                rounds.hold(run, wanted, candidates, options.data / "checklist", settings)
-            except DiskFullError:
-                raise
-            except StageError as error:
-                later = error
-                say(f"{error} Now fetching what was found.")
-            found = _found(options, wanted, settings)
-        _fetch(run, images, found, settings, retried)
-        if later is not None:
-            raise later
+            with _searching(run, wanted, settings) as searching:
+                more = Growth(options.data, wanted, settings, searching)
+                images.fetch(run, pictures, settings, retried, more)
+        searching.result()
+
+
+@contextlib.contextmanager
+def _searching(
+    run: Run, wanted: Sequence[Wanted], settings: CrawlerSettings
+) -> Generator[Future[None]]:
+    """Search in a thread of its own; stop it if the block fails, else wait for it."""
+    data, beside = run.options.data, run.beside()
+
+    def hold() -> None:
+        with beside:
+            rounds.hold(beside, wanted, data / "candidates", data / "checklist", settings)
+
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            yield pool.submit(hold)
+        except BaseException:
+            beside.stop()
+            raise
 
 
 def fetch(options: Options, urls: Path, retried: Sequence[str] = ()) -> None:
     """Fetch the URLs listed in the file *urls*: no checklist, no search."""
     settings = options.settings("crawler", CrawlerSettings)
-    candidates, images = options.data / "candidates", options.data / "images"
-    table = search.table_path(candidates, f"urls/{digest(str(urls.resolve()))}")
+    candidates, pictures = options.data / "candidates", options.data / "images"
+    table = table_path(candidates, f"urls/{digest(str(urls.resolve()))}")
     with Run(options) as run:
         if options.dry_run:
             say(config.show(settings, "crawler"))
-            _fetch(run, images, [], settings, retried)
+            images.fetch(run, pictures, settings)
             return
-        with Ledger(candidates).lock():
+        with Ledger(candidates).lock(), Ledger(pictures).lock():
             sweep(candidates / "tables")
-            urls_.prepare(urls, table)
-        _fetch(run, images, [table], settings, retried)
-
-
-def _fetch(
-    run: Run,
-    images: Path,
-    found: Sequence[Path],
-    settings: CrawlerSettings,
-    retried: Sequence[str],
-) -> None:
-    """Plan what is new in the tables *found*, and fetch what is not done."""
-    if settings.opt_out:
-        optout.listed(settings.opt_out)  # one that cannot be read is said now, not by a worker
-    if run.options.dry_run:
-        run.units("fetch", images, plan.units(images, settings), harvest)
-        return
-    with Ledger(images).lock():
-        sweep(images)
-        sweep(images / "tables")
-        sweep(images / "open")
-        pack.sweep(images, Ledger(images).receipts())
-        if retried:
-            rows = retry.reopen(images, retried)
-            say(f"{rows:,} refused rows are tried again ({', '.join(retried)}).")
-        plan.extend(images, found, settings)
-        run.units("fetch", images, plan.units(images, settings), harvest)
-        pack.sweep(images, Ledger(images).receipts())
-
-
-def _found(options: Options, wanted: Sequence[Wanted], settings: CrawlerSettings) -> list[Path]:
-    """Return the tables of candidates that are done."""
-    folder = options.data / "candidates"
-    every = rounds.units(wanted, folder, options.data / "checklist", settings)
-    return [search.table_path(folder, unit) for unit in rounds.finished(every, Ledger(folder))]
+            lists.prepare(urls, table)
+            sweep(pictures)
+            plan.extend(pictures, [table], settings)
+            images.fetch(run, pictures, settings, retried)
 
 
 def _foresee(run: Run, wanted: Sequence[Wanted], settings: CrawlerSettings) -> None:
     """Say what would run, and what the search still takes."""
     data = run.options.data
     every = rounds.units(wanted, data / "candidates", data / "checklist", settings)
-    done = run.units("search", data / "candidates", every, search.search)
+    done = run.units("search", data / "candidates", every, search)
     for line in forecast.lines(
         rounds.standing(wanted, data / "candidates", list(done), settings), settings
     ):
         say(line)
-    run.units("fetch", data / "images", plan.units(data / "images", settings), harvest)
+    images.fetch(run, data / "images", settings)
 
 
 def _known_sources(settings: CrawlerSettings) -> None:

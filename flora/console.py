@@ -5,6 +5,7 @@ a new one is written every ten seconds.
 """
 
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -19,9 +20,17 @@ _PERIOD_TERMINAL = 0.25
 _console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
+_drawing = threading.RLock()  # stages may run side by side
+_lines: dict[int, str] = {}
+"""The lines of progress on the terminal, by the Progress that draws each."""
+
+
 def say(text: str) -> None:
     """Write *text* for the person at the screen."""
-    _console.print(text, markup=False)
+    with _drawing:
+        _erase()
+        _console.print(text, markup=False)
+        _draw()
 
 
 def show(text: str) -> None:
@@ -96,6 +105,24 @@ class Progress:
         if not _console.is_terminal:
             say(line)
             return
-        width = _console.width - 1
-        _console.file.write(f"\r\x1b[2K{line if final else line[:width]}" + "\n" * final)
+        with _drawing:
+            _erase()
+            _lines.pop(id(self), None)
+            if final:
+                _console.file.write(line + "\n")
+            else:
+                _lines[id(self)] = line[: _console.width - 1]
+            _draw()
+
+
+def _erase() -> None:
+    """Take the lines of progress off the terminal, the cursor at the start of the first."""
+    if _lines:
+        up = f"\x1b[{len(_lines) - 1}A" if len(_lines) > 1 else ""
+        _console.file.write(f"\r{up}\x1b[J")
+
+
+def _draw() -> None:
+    if _lines:
+        _console.file.write("\n".join(_lines.values()))
         _console.file.flush()

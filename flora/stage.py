@@ -43,7 +43,7 @@ IN_HAND = 16
 """Units that mostly wait, in the hands of one worker."""
 
 _MOMENT = 0.25
-_MORE_SECONDS = 5.0
+_MORE_SECONDS = 2.0
 
 GIVE_UP = 5
 """Failed units after which a run ends early, if none succeeded before."""
