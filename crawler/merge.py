@@ -77,7 +77,7 @@ JOIN (SELECT photo_id, number(min(address)) AS address, number(min(credit)) AS c
         min(observation_id) AS observation_id
       FROM claims GROUP BY photo_id) photo USING (photo_id)
 ANTI JOIN planned ON planned.photo_id = claims.photo_id
-  AND planned.species_id = claims.species_id;
+  AND planned.species_id IS NOT DISTINCT FROM claims.species_id;
 DROP TABLE claims;
 
 CREATE TABLE addresses AS

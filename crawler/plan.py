@@ -34,6 +34,9 @@ PLAN = pa.schema([*records.CANDIDATES, ("host", pa.string()), ("unit", pa.string
 _SHARED = "small-hosts"
 _SMALL = 10
 """A host with less than a tenth of a unit shares its unit with others."""
+_SHARES, _LEAST = 16, 250
+"""Small hosts are dealt out to so many units at least, so that all workers get some; but a unit
+of fewer pictures than that is not worth its files."""
 _BATCH = 100_000
 
 _HOSTS = "SELECT host, count(*) AS rows FROM fresh GROUP BY host ORDER BY host"
@@ -154,12 +157,14 @@ def _record_conflicts(db: duckdb.DuckDBPyConnection, path: Path) -> None:
 
 def _lanes(hosts: pa.Table, generation: int, size: int) -> pa.Table:
     """Return each host's lane: `<host>/<generation>`, or a unit that small hosts share."""
+    small = sum(count for count in hosts["rows"].to_pylist() if count * _SMALL < size)
+    shared = min(max(small // _SHARES, _LEAST), size)
     lanes = []
     unit, room = -1, 0
     for host, count in zip(hosts["host"].to_pylist(), hosts["rows"].to_pylist(), strict=True):
         if count * _SMALL < size:
             if room < count:
-                unit, room = unit + 1, size
+                unit, room = unit + 1, shared
             room -= count
             lanes.append(f"{_SHARED}/{generation:03}-{unit:04}")
         else:

@@ -170,7 +170,7 @@ class _Job:
         self.tries: dict[str, int] = {}
         self.flying: dict[Future, Unit] = {}
         self.homes: dict[str, str] = {}
-        """lane -> the worker that knows it: open connections, what its hosts can bear"""
+        """lane, or unit without one -> its worker, with the connections that are open there"""
         self.began: dict[str, float] = {}
         self.failed: dict[str, str] = {}
         self.later: dict[str, str] = {}
@@ -238,19 +238,22 @@ class _Job:
         key = f"{self.stage}-{unit.name}-{unit.recipe}-{self.tries[unit.name]}"
         where: dict[str, Any] = {}
         if unit.waits:
-            home = self.homes.get(unit.lane) or self._idlest()
-            if unit.lane:
-                self.homes[unit.lane] = home
+            home = self._home(unit)
             where = {"workers": [home], "allow_other_workers": True}
         future = self.client.submit(
             _perform, self.ledger, unit, self.work, key=key, pure=False, **where
         )
         self.flying[future] = unit
 
-    def _idlest(self) -> str:
-        """Return the worker with the fewest lanes."""
-        lanes = Counter(self.homes.values())
-        return str(min(self.client.nthreads(), key=lambda worker: lanes[worker]))
+    def _home(self, unit: Unit) -> str:
+        """Return the worker that knows the lane of *unit*, or the one with the least in hand."""
+        workers = self.client.nthreads()
+        home = self.homes.get(unit.lane or unit.name, "")
+        if home not in workers:
+            busy = Counter(self.homes.get(each.lane or each.name) for each in self.flying.values())
+            home = str(min(workers, key=lambda worker: busy[worker]))
+            self.homes[unit.lane or unit.name] = home
+        return home
 
     def _landed(self) -> Future | None:
         """Return a future that has ended, or None after a moment. Raises StageError if told to."""
