@@ -11,7 +11,7 @@ FLAGS   = --data $(DATA) --cluster $(CLUSTER) $(if $(CONFIG),--config $(CONFIG))
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo checklist crawl dedup shards train evaluate report status \
+.PHONY: help install demo checklist crawl fetch dedup shards train evaluate report status \
         bench test check format lint types clean
 
 help:  ## List the targets
@@ -34,8 +34,11 @@ demo: $(READY)  ## The whole job on this machine, in minutes: PHOTOS= CHECKLIST=
 checklist: $(READY)  ## Read a list of names: CHECKLIST=file-or-folder [EXTEND=1]
 	$(RUN) flora $(FLAGS) checklist $(or $(CHECKLIST),$(error CHECKLIST= is the list to read: ThePlantList, World Flora Online or WCVP)) $(if $(EXTEND),--extend)
 
-crawl: $(READY)  ## Search and fetch: SPECIES=file-or-names
-	$(RUN) crawler $(FLAGS) $(if $(SPECIES),--species "$(SPECIES)")
+crawl: $(READY)  ## Search and fetch: SPECIES=file-or-names [RETRY=timeout,http_5xx]
+	$(RUN) crawler $(FLAGS) $(if $(SPECIES),--species "$(SPECIES)") $(if $(RETRY),--retry "$(RETRY)")
+
+fetch: $(READY)  ## Fetch a list of URLs, no search: URLS=file.txt, .csv or .parquet [RETRY=...]
+	$(RUN) crawler $(FLAGS) $(if $(RETRY),--retry "$(RETRY)") fetch --urls "$(or $(URLS),$(error URLS= is the list: a txt, csv or parquet))"
 
 dedup: $(READY)  ## Find duplicates and decide what stays
 	$(RUN) dedup $(FLAGS)
