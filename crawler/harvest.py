@@ -31,7 +31,7 @@ _UNREACHABLE = (
     Refusal.HOST_DOWN,
 )
 _PATIENCE = 20
-_WORTH_A_CONNECTION = 8
+_WORTH_A_CONNECTION = 16
 """Pictures for which another connection to a host is opened: a handshake costs as much as one."""
 
 

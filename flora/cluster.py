@@ -81,6 +81,15 @@ def _local(settings: ClusterSettings) -> LocalCluster:
         "DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "critical",
     }
     dask.config.set({f"distributed.nanny.pre-spawn-environ.{k}": v for k, v in environment.items()})
+    # Dask looks at itself a hundred times a second: at the stacks of all threads, at memory. With
+    # threads that wait for hosts that is a tenth of a processor, and nobody looks at it here.
+    dask.config.set(
+        {
+            "distributed.worker.profile.enabled": False,
+            "distributed.worker.memory.monitor-interval": "500ms",
+            "distributed.admin.system-monitor.interval": "5s",
+        }
+    )
     return LocalCluster(
         n_workers=settings.workers or os.cpu_count() or 1,
         threads_per_worker=1,
