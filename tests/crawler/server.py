@@ -1,7 +1,9 @@
 """A real HTTP server on loopback that does what a test tells it to."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+import threading
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from aiohttp import web
@@ -40,6 +42,29 @@ def fetch(handler: Handler, *urls: str, **changes: Any) -> list[Fetched]:
             await runner.cleanup()
 
     return asyncio.run(body())
+
+
+@contextlib.contextmanager
+def serving(handler: Handler) -> Iterator[str]:
+    """Yield the address (ip:port) of a server in a thread, whose requests end in *handler*."""
+    loop = asyncio.new_event_loop()
+
+    async def start() -> web.ServerRunner:
+        runner = web.ServerRunner(web.Server(handler), shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        return runner
+
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    runner = asyncio.run_coroutine_threadsafe(start(), loop).result(10)
+    try:
+        yield f"127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()
 
 
 def pages(**found: web.Response | Handler) -> Handler:

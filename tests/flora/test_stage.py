@@ -2,6 +2,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from flora.command import Options
-from flora.errors import ConfigError, ContractError, StageError
+from flora.errors import ConfigError, ContractError, LaterError, StageError
 from flora.ledger import Ledger, Receipt
 from flora.stage import Outcome, Run, Unit
 from flora.tally import Meter
@@ -138,3 +139,47 @@ def test_a_broken_contract_ends_the_stage_with_its_own_error(cluster: str, tmp_p
 def test_a_scheduler_that_is_not_there_is_a_mistake_in_the_flags(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no Dask scheduler answers"):
         run("tcp://127.0.0.1:1", tmp_path, units([1]), count)
+
+
+def spent(task: Any) -> Outcome:
+    if task == "spent":
+        raise LaterError("engine a: today's requests are used up.")
+    return Outcome()
+
+
+def test_what_has_to_wait_closes_its_lane_and_no_other(cluster: str, tmp_path: Path) -> None:
+    todo = [
+        Unit(name=f"{lane}/{i}", recipe="r", task=task, lane=lane)
+        for lane, tasks in (("a", [0, "spent", 2]), ("b", [0, 1]))
+        for i, task in enumerate(tasks)
+    ]
+    with pytest.raises(LaterError, match=r"2 of 5 units have to wait.*used up"):
+        run(cluster, tmp_path, todo, spent)
+    assert sorted(Ledger(tmp_path).receipts()) == ["a/0", "b/0", "b/1"]
+
+
+def test_units_that_mostly_wait_are_in_hand_together(cluster: str, tmp_path: Path) -> None:
+    todo = [replace(unit, waits=True) for unit in units([(tmp_path, f"t{i}") for i in range(12)])]
+    run(cluster, tmp_path, todo, note_when)
+    times = sorted(tuple(map(float, path.read_text().split())) for path in tmp_path.glob("t*"))
+    most = max(sum(start <= at < end for start, end in times) for at, _ in times)
+    assert most > 2  # there are two workers of one thread
+
+
+def test_units_may_come_up_while_others_run(cluster: str, tmp_path: Path) -> None:
+    late = [replace(unit, name=f"{unit.name}-later") for unit in units([1])]
+    calls = iter([late, [], None])
+    with Run(Options(data=tmp_path, cluster=cluster)) as stage:
+        receipts = stage.units("test", tmp_path, units([1, 2]), count, more=lambda: next(calls))
+    assert sorted(receipts) == ["u/0", "u/1"]
+    assert sorted(Ledger(tmp_path).receipts()) == ["u/0", "u/0-later", "u/1"]
+    assert Ledger(tmp_path).planned() == {"test": 3}
+
+
+def test_the_lane_with_the_most_left_goes_first(cluster: str, tmp_path: Path) -> None:
+    short = [replace(unit, seconds=1.0) for unit in units([(tmp_path, f"s{i}") for i in range(6)])]
+    (long,) = units([(tmp_path, "long")])
+    run(cluster, tmp_path, [*short, replace(long, name="long", seconds=60.0)], note_when)
+    starts = {path.name: float(path.read_text().split()[0]) for path in tmp_path.glob("[sl]*")
+              if path.is_file()}  # fmt: skip
+    assert sorted(starts, key=starts.__getitem__).index("long") < 2
