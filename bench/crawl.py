@@ -7,6 +7,8 @@ figure is the median of the runs:
 
 - CPU an image: of the program and all its children, less what a run over one single image
   takes. Start-up is subtracted from both in the same way.
+- "alone" is one worker of ours: with two and the server, all hardware threads are taken, and what
+  shares a core with another is slower. The peer is not given that.
 - images/s: from the first request to the last answer in the server's log. The server shares the
   machine's cores, as all else on it does: CPU is the figure to trust.
 
@@ -64,11 +66,12 @@ def main() -> None:
         Web(loopback.photographs(BODIES), folder=Path(temporary)) as web,
     ):
         for scheme, peer_images in (("https", args.peer_https), ("http", args.peer_http)):
-            costs: dict[str, list[Cost]] = {"ours": [], "img2dataset": []}
+            costs: dict[str, list[Cost]] = {"ours": [], "ours, alone": [], "img2dataset": []}
             for number in range(args.runs):
                 folder = Path(temporary) / f"{scheme}-{number}"
                 for name, program, images in (
-                    ("ours", _ours, args.images),
+                    ("ours", _ours(workers=2), args.images),
+                    ("ours, alone", _ours(workers=1), args.images),
                     ("img2dataset", peer, peer_images),
                 ):
                     cost = measure(web, program, scheme, images, folder / name)
@@ -76,6 +79,8 @@ def main() -> None:
                     print(f"{scheme:>5} {name:<12} {images:>7} {cost.cpu_ms:>13.2f} "
                           f"{cost.rate:>9.0f}", flush=True)  # fmt: skip
             figures |= _compare(scheme, costs["ours"], costs["img2dataset"])
+            alone = statistics.median(cost.cpu_ms for cost in costs["ours, alone"])
+            figures[f"{scheme}_cpu_ms_alone"] = round(alone, 3)
     print(json.dumps(figures))
 
 
@@ -108,11 +113,13 @@ def install(folder: Path) -> Path:
     return program
 
 
-def _ours(web: Web, scheme: str, images: int, data: Path) -> list[str]:
-    urls = _list([f"{scheme}://{HOSTS[n % len(HOSTS)]}/{n}.jpg" for n in range(images)], data)
-    port = web.https if scheme == "https" else web.http
-    command = loopback.crawler(urls, data / "crawl", port, unit_images=max(images // 10, 1))
-    (data / "out").symlink_to(data / "crawl" / "images" / "tables")
+def _ours(*, workers: int) -> Program:
+    def command(web: Web, scheme: str, images: int, data: Path) -> list[str]:
+        urls = _list([f"{scheme}://{HOSTS[n % len(HOSTS)]}/{n}.jpg" for n in range(images)], data)
+        port = web.https if scheme == "https" else web.http
+        (data / "out").symlink_to(data / "crawl" / "images" / "tables")
+        return loopback.crawler(urls, data / "crawl", port, workers=workers)
+
     return command
 
 

@@ -45,7 +45,7 @@ def main() -> None:
     """Measure, print a table and one JSON object."""
     flags = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     flags.add_argument("--runs", type=int, default=3)
-    flags.add_argument("--images", type=int, default=4000, help="a run")
+    flags.add_argument("--images", type=int, default=8000, help="a run")
     args = flags.parse_args()
     pictures = loopback.photographs(BODIES)
     figures: dict[str, float] = {}
@@ -77,8 +77,7 @@ def measure(pictures: Sequence[bytes], images: int, rule: Rule, workers: int) ->
         urls, data = Path(temporary) / "urls.txt", Path(temporary) / "data"
         lines = [f"http://{HOSTS[n % len(HOSTS)]}/{n}.jpg\n" for n in range(images)]
         urls.write_text("".join(lines), encoding="utf-8")
-        unit = images // 10  # a host is a unit: there are enough of them to share out
-        command = loopback.crawler(urls, data, web.http, workers=workers, unit_images=unit)
+        command = loopback.crawler(urls, data, web.http, workers=workers)
         client = loopback.cpu_of(command, web.environment, Path(temporary) / "output.txt")
         seconds, server = loopback.span(web.hits()), web.cpu()
         status = ds.dataset(data / "images" / "tables").to_table(["status"])["status"]
