@@ -7,6 +7,7 @@ memory, and each host's budget and robots.txt, which outlive the units.
 import asyncio
 import atexit
 import functools
+import gc
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -77,6 +78,11 @@ def _loop() -> asyncio.AbstractEventLoop:
 
 @functools.cache
 def _started() -> asyncio.AbstractEventLoop:
+    # Requests leave cycles behind, and a worker holds a million objects that never change:
+    # looking for garbage every 700 allocations takes a tenth of its time.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
     loop = asyncio.new_event_loop()
     loop.set_default_executor(ThreadPoolExecutor(_DNS_THREADS, thread_name_prefix="dns"))
     threading.Thread(target=loop.run_forever, name="fetch", daemon=True).start()
