@@ -14,6 +14,7 @@ MAY_USE = {
     "distributed": {
         "flora/cluster.py",
         "flora/dashboard.py",
+        "flora/job.py",
         "flora/stage.py",
         "flora/tally.py",
     },
