@@ -24,7 +24,8 @@ from PIL import Image
 
 from flora.pictures import FlawedPictureError, inspect
 from tests.hostile import files
-from tests.hostile.cases import Case, cases
+from tests.hostile.case import Case
+from tests.hostile.cases import cases
 from tests.hostile.server import serve
 
 PICTURES = 240

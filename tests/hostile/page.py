@@ -3,7 +3,8 @@
 import itertools
 from collections.abc import Iterable
 
-from tests.hostile.cases import Case, cases
+from tests.hostile.case import Case
+from tests.hostile.cases import cases
 
 _HEAD = """\
 # A hostile web

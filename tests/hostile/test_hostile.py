@@ -15,7 +15,8 @@ from crawler.fetch import Fetched, Fetcher
 from crawler.hosts import Host
 from crawler.net import ForbiddenAddressError, Resolver
 from tests.crawler.server import settings
-from tests.hostile.cases import Case, cases
+from tests.hostile.case import Case
+from tests.hostile.cases import cases
 from tests.hostile.page import page
 from tests.hostile.server import Running, serve
 
