@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from crawler import quota, sources
 from crawler.config import CrawlerSettings
-from crawler.photographs import Counts
+from crawler.holdings import Counts
 from crawler.terms import Commons, Engine
 from crawler.wanted import Wanted
 

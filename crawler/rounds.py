@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from crawler import answers, photographs, planner, quota, search
+from crawler import answers, holdings, planner, quota, search
 from crawler.config import CrawlerSettings
-from crawler.photographs import Counts
+from crawler.holdings import Counts
 from crawler.planner import Steps, Supply
 from crawler.search import AskTask
 from crawler.wanted import Wanted
@@ -121,7 +121,7 @@ def standing(
 ) -> Standing:
     """Return where the search stands when the units *done* are done."""
     tables = [search.table_path(folder, unit) for unit in done]
-    found = photographs.count(tables, [each.species_id for each in wanted])
+    found = holdings.count(tables, [each.species_id for each in wanted])
     brought: Counter[str] = Counter()
     for unit, fresh in zip(done, found.of_table.tolist(), strict=True):
         brought[unit.partition("/")[0]] += fresh

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crawler import candidates, forecast, photographs, planner, rounds, search
+from crawler import candidates, forecast, holdings, planner, rounds, search
 from crawler.candidates import Candidate
 from crawler.config import CrawlerSettings
 from crawler.planner import Steps, Supply
@@ -197,10 +197,10 @@ def test_photographs_are_counted_by_species_and_by_who_listed_them_first(tmp_pat
         ]
         records.write(search.table_path(tmp_path, unit), candidates.table(found))
     tables = [search.table_path(tmp_path, unit) for unit in listed]
-    counted = photographs.count(tables, ["oak", "beech", "rose"])
+    counted = holdings.count(tables, ["oak", "beech", "rose"])
     assert counted.of_species.tolist() == [3, 0, 1]
     assert counted.of_table.tolist() == [3, 2]
-    assert photographs.count([], ["oak"]).of_species.tolist() == [0]
+    assert holdings.count([], ["oak"]).of_species.tolist() == [0]
 
 
 def test_a_forecast_goes_engine_by_engine(run: Run, engines: Engines) -> None:
