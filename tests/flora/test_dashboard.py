@@ -8,7 +8,7 @@ from distributed import Client, LocalCluster
 
 from flora import dashboard
 from flora.stage import Outcome
-from flora.tally import Meter, Tally
+from flora.tally import TOPIC, Meter, Tally
 
 
 def work(rows: int) -> Outcome:
@@ -31,6 +31,7 @@ def test_the_page_is_served_and_counts_what_workers_do() -> None:
         Client(cluster) as client,
     ):
         client.register_plugin(Tally())
+        client.log_event(TOPIC, {"stage": "fetch", "left": {"slow.org": 7200.0}})
         client.gather(client.map(work, [1, 2, 3], pure=False))
         assert client.run_on_scheduler(totals) == (6, 6000, {"robots": 3})
         address = client.dashboard_link.removesuffix("/status")
@@ -38,6 +39,7 @@ def test_the_page_is_served_and_counts_what_workers_do() -> None:
             drawn = str(session.document.to_json())
         assert "Refused, by reason" in drawn
         assert "a.org" in drawn
+        assert "slow.org" in drawn
         with urllib.request.urlopen(address + "/status", timeout=30) as answer:
             assert dashboard.ROUTE.strip("/") in answer.read().decode()
 
