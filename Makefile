@@ -40,8 +40,8 @@ crawl: $(READY)  ## Search and fetch: SPECIES=file-or-names [RETRY=timeout,http_
 fetch: $(READY)  ## Fetch a list of URLs, no search: URLS=file.txt, .csv or .parquet [RETRY=...]
 	$(RUN) crawler $(FLAGS) $(if $(RETRY),--retry "$(RETRY)") fetch --urls "$(or $(URLS),$(error URLS= is the list: a txt, csv or parquet))"
 
-dedup: $(READY)  ## Find duplicates and decide what stays
-	$(RUN) dedup $(FLAGS)
+dedup: $(READY)  ## Find duplicates and decide what stays: [HOLDOUT=folder-or-table]
+	$(RUN) dedup $(FLAGS) $(if $(HOLDOUT),--holdout "$(HOLDOUT)")
 
 shards: $(READY)  ## Pack what stays
 	$(RUN) shards $(FLAGS)

@@ -165,5 +165,6 @@ def _image_row(candidate: dict[str, Any], line: dict[str, Any]) -> dict[str, Any
     row = {name: line.get(name, candidate.get(name)) for name in records.IMAGES.names}
     for name in ("width", "height"):
         row[name] = line.get(name)  # what the picture is, not what the source said
+    row["pdq"] = bytes.fromhex(line["pdq"]) if "pdq" in line else None
     row["fetched_at"] = datetime.fromisoformat(line["fetched_at"])
     return row

@@ -20,6 +20,7 @@ from typing import Any
 from crawler.fetch import Fetched
 from flora import tar
 from flora.errors import StageError
+from flora.hashes import PIPELINE
 from flora.ledger import slug
 
 
@@ -71,6 +72,9 @@ class Pack(contextlib.AbstractContextManager["Pack"]):
                 "height": fetched.picture.height,
                 "format": fetched.picture.format,
                 "phash": fetched.picture.phash,
+                "pdq": fetched.picture.pdq.hex(),
+                "quality": fetched.picture.quality,
+                "hashes": PIPELINE,
             }
         _write_all(self._journal.fileno(), json.dumps(line).encode() + b"\n")
         self.settled.add(fetched.url)
@@ -135,9 +139,14 @@ class Pack(contextlib.AbstractContextManager["Pack"]):
         self._journal.truncate(good)
 
     def _holds(self, line: dict[str, Any]) -> bool:
-        """Tell whether the picture of *line* is on the disk (after a power cut it may not be)."""
+        """Tell whether the picture of *line* is on the disk (after a power cut it may not be).
+
+        One with hashes of another version of ours is as good as lost.
+        """
         if "image_id" not in line:
             return True
+        if line.get("hashes") != PIPELINE:
+            return False
         path: Path = self._folder / "open" / line["pack"]
         end = int(line["offset"]) + int(line["length"])
         return path.is_file() and path.stat().st_size >= end

@@ -3,11 +3,11 @@
 import json
 from collections.abc import Collection
 from pathlib import Path
-
-import pyarrow.parquet as pq
+from typing import Any
 
 from flora import records
 from flora.errors import ConfigError
+from flora.hashes import PIPELINE
 from flora.ledger import Ledger, publish, slug
 from flora.records import Refusal
 
@@ -34,7 +34,7 @@ def reopen(images: Path, named: Collection[str]) -> int:
         if again == 0:
             continue
         path = images / "tables" / f"{slug(unit)}.parquet"
-        rows = pq.read_table(path, columns=list(records.IMAGES.names)).to_pylist()
+        rows = records.read(path, records.IMAGES).to_pylist()
         (images / "open").mkdir(exist_ok=True)
         with (
             publish(images / "open" / f"{slug(unit)}.jsonl") as draft,
@@ -49,11 +49,16 @@ def reopen(images: Path, named: Collection[str]) -> int:
 
 
 _OF_ALL = ("url", "final_url", "status", "http_status")
-_OF_PICTURES = ("image_id", "pack", "offset", "length", "width", "height", "format", "phash")
+_OF_PICTURES = (
+    "image_id", "pack", "offset", "length", "width", "height", "format", "phash", "quality",
+)  # fmt: skip
 
 
-def _line(row: dict[str, object]) -> dict[str, object]:
+def _line(row: dict[str, Any]) -> dict[str, Any]:
     """Return the line of the journal that *row* was made from."""
-    names = (*_OF_ALL, *_OF_PICTURES) if row["image_id"] else _OF_ALL
-    at = row["fetched_at"].isoformat(timespec="milliseconds")  # type: ignore[attr-defined]
-    return {**{name: row[name] for name in names}, "fetched_at": at}
+    line = {name: row[name] for name in _OF_ALL}
+    line["fetched_at"] = row["fetched_at"].isoformat(timespec="milliseconds")
+    if row["image_id"]:
+        line |= {name: row[name] for name in _OF_PICTURES}
+        line |= {"pdq": row["pdq"].hex(), "hashes": PIPELINE}
+    return line

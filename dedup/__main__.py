@@ -1,147 +1,77 @@
-"""`python -m dedup`: hashes -> pairs -> pixels -> verdicts."""
+"""`python -m dedup`: hashes -> pairs -> pixels -> verdicts; duplicates of any folder or table."""
 
+import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from dedup import pairs, verdicts
+from dedup import evaluation, folder, hashtable
 from dedup.config import DedupSettings
-from flora import config, pictures, records
+from dedup.units import Task, compare, decide, find, hold_out
+from flora import config
 from flora.command import Options, guard, options, parser
 from flora.config import digest
-from flora.console import say
-from flora.ledger import Ledger, slug, sweep
-from flora.packs import Packs
-from flora.records import KEPT
-from flora.stage import Outcome, Run, Unit
-from flora.tally import Meter
-
-PAIRS = pa.schema(
-    {
-        "a": pa.string(),
-        "b": pa.string(),
-        "distance": pa.uint8(),
-        "similarity": pa.float32(),
-    }
-)
-"""Pictures whose hashes are near (verdicts/pairs/): a < b, and how alike their pixels are."""
-
-_COLUMNS = ["image_id", "species_id", "url", "tier", "licence", "status", "width", "height",
-            "pack", "offset", "length", "phash"]  # fmt: skip
+from flora.console import say, show
+from flora.ledger import Ledger, Receipt, slug, sweep
+from flora.stage import Run, Unit
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
-    """What a worker needs for a unit of this stage."""
+def dedup(options: Options, tested: Path | None = None) -> None:
+    """Decide for every picture of the images tables under which species it stays, if any.
 
-    images: Path
-    folder: Path
-    """The verdicts folder."""
-    settings: DedupSettings
-    unit: str
-    start: int = 0
-    stop: int = 0
-
-
-def dedup(options: Options) -> None:
-    """Decide for every picture of the images tables under which species it stays, if any."""
+    What is also in the evaluation set *tested* (a folder of pictures, or a table) goes.
+    """
     settings = options.settings("dedup", DedupSettings)
-    images, folder = options.data / "images", options.data / "verdicts"
     if options.dry_run:
         say(config.show(settings, "dedup"))
-    fetched = Ledger(images).receipts()
-    recipe = digest(settings, {name: r.finished_at + r.recipe for name, r in fetched.items()})
+    made_from = {
+        stage: {name: r.finished_at + r.recipe for name, r in Ledger(path).receipts().items()}
+        for stage in ("images", "checklist")
+        for path in [options.data / stage]
+    }
+    held = [] if tested is None else [str(tested.absolute()), *evaluation.stamp(tested)]
+    recipe = digest(settings, made_from["images"])
 
-    def unit(name: str, start: int = 0, stop: int = 0) -> Unit:
-        task = Task(images=images, folder=folder, settings=settings, unit=name,
-                    start=start, stop=stop)  # fmt: skip
-        return Unit(name=name, recipe=digest(recipe, start, stop), task=task)
+    def unit(name: str, *parts: object, row_group: int = 0) -> Unit:
+        task = Task(data=options.data, settings=settings, unit=name, row_group=row_group,
+                    tested=tested.absolute() if tested else None)  # fmt: skip
+        return Unit(name=name, recipe=digest(recipe, *parts), task=task)
 
+    place = options.data / "verdicts"
+    last = unit("verdicts", made_from["checklist"], held)
     with Run(options) as run:
         if options.dry_run:
-            run.units("verdicts", folder, [unit("verdicts")], decide)
+            run.units("verdicts", place, [last], decide)
             return
-        with Ledger(folder).lock():
-            sweep(folder)
-            found = run.units("pairs", folder, [unit("pairs")], find)["pairs"].rows
-            size = settings.unit_pairs
-            parts = [
-                unit(f"pixels/{start // size:05}", start, min(start + size, found))
-                for start in range(0, found, size)
+        with Ledger(place).lock():
+            sweep(place)
+            sweep(place / "pairs")
+            if tested is None and (place / "holdout.parquet").is_file():
+                say("Verdicts before this one kept an evaluation set apart (HOLDOUT); now none is.")
+            found = run.units("candidates", place, [unit("candidates", settings.unit_pairs)], find)[
+                "candidates"
             ]
-            _forget_others(folder, [part.name for part in parts])
-            run.units("pixels", folder, parts, compare)
-            receipt = run.units("verdicts", folder, [unit("verdicts")], decide)["verdicts"]
-    for reason, count in receipt.detail.items():
-        say(f"  {reason}: {count:,}")
+            groups = range(-(-found.detail["looks"] // settings.unit_pairs))
+            parts = [unit(f"pixels/{n:05}", settings.unit_pairs, row_group=n) for n in groups]
+            _forget_others(place, [part.name for part in parts])
+            run.units("pixels", place, parts, compare)
+            if tested is not None:
+                run.units("holdout", place, [unit("holdout", held)], hold_out)
+            receipt = run.units("verdicts", place, [last], decide)["verdicts"]
+    _conclude(receipt, place)
 
 
-def find(task: Task) -> Outcome:
-    """Write all pairs of pictures whose hashes are near."""
-    table = _kept(task.images, ["image_id", "phash", "status"])
-    first = np.unique(table["image_id"].to_numpy(zero_copy_only=False), return_index=True)[1]
-    table = table.take(first)
-    i, j, apart = pairs.near_pairs(table["phash"].to_numpy(), task.settings.radius)
-    ids = table["image_id"]
-    empty = pa.nulls(len(i), pa.float32())
-    found = pa.table([ids.take(i), ids.take(j), pa.array(apart), empty], schema=PAIRS)
-    records.write(task.folder / "pairs.parquet", found)
-    return Outcome(rows=found.num_rows)
-
-
-def compare(task: Task) -> Outcome:
-    """Write how alike the pixels of a slice of the pairs are."""
-    near = records.read(task.folder / "pairs.parquet", PAIRS).slice(
-        task.start, task.stop - task.start
-    )
-    table = _kept(task.images, ["image_id", "pack", "offset", "length", "status"])
-    wanted = pa.concat_arrays([near["a"].combine_chunks(), near["b"].combine_chunks()]).unique()
-    rows = table.filter(pc.is_in(table["image_id"], wanted)).to_pylist()
-    places = {row["image_id"]: (row["pack"], row["offset"], row["length"]) for row in rows}
-    meter, found = Meter("pixels"), []
-    with Packs(task.images) as packs:
-        for a, b in zip(near["a"].to_pylist(), near["b"].to_pylist(), strict=True):
-            grey = (pictures.grey(packs.read(*places[name])) for name in (a, b))
-            found.append(pairs.similarity(*grey))
-            meter.count(rows=1)
-    meter.flush()
-    done = near.set_column(3, PAIRS.field("similarity"), pa.array(found, pa.float32()))
-    records.write(_part(task.folder, task.unit), done)
-    return Outcome(rows=done.num_rows)
-
-
-def decide(task: Task) -> Outcome:
-    """Write the verdicts."""
-    table = _kept(task.images, _COLUMNS)
-    found = verdicts.images(table.to_pylist())
-    parts = sorted((task.folder / "pairs").glob("[!.]*.parquet"))
-    edges = {}
-    for part in parts:
-        near = records.read(part, PAIRS)
-        same = near.filter(pc.greater_equal(near["similarity"], task.settings.similarity))
-        for row in same.to_pylist():
-            edges[row["a"], row["b"]] = row["distance"]
-    rows = verdicts.judge(found, edges, task.settings.placeholder_species)
-    table_of_verdicts = records.table(records.VERDICTS, rows)
-    records.write(task.folder / "verdicts.parquet", table_of_verdicts)
-    exact = {"exact_copies": table.num_rows - len(rows)}
-    return Outcome(rows=len(rows), detail={**records.counts(table_of_verdicts["reason"]), **exact})
-
-
-def _kept(images: Path, columns: Sequence[str]) -> pa.Table:
-    """Return *columns* of the picture rows, in an order that no fetching order changes."""
-    table = records.read(images / "tables", records.IMAGES, [*columns])
-    keys = [(name, "ascending") for name in ("image_id", "species_id", "url") if name in columns]
-    return table.filter(pc.equal(table["status"], KEPT)).sort_by(keys)
-
-
-def _part(folder: Path, unit: str) -> Path:
-    return folder / "pairs" / f"{slug(unit)}.parquet"
+def _conclude(receipt: Receipt, folder: Path) -> None:
+    """Show what came out, as tables."""
+    detail = receipt.detail
+    show(f"{detail['pictures']:,} pictures, {detail['clusters']:,} of them with near copies")
+    for reason, count in detail["reasons"].items():
+        show(f"  {reason.replace('_', ' '):<28} {count:>12,}")
+    show(f"{'source':<16} {'listings':>12} {'also elsewhere':>15} {'disputed':>10} {'noise':>7}")
+    for row in detail["sources"]:
+        show(f"{row['source']:<16} {row['listings']:>12,} {row['checked']:>15,} "
+             f"{row['conflicts']:>10,} {row['noise']:>7.1%}")  # fmt: skip
+    show(f"Examples: {folder / 'page.html'}")
 
 
 def _forget_others(folder: Path, units: Sequence[str]) -> None:
@@ -156,10 +86,29 @@ def _forget_others(folder: Path, units: Sequence[str]) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the stage; return its exit code."""
+    """Run the stage, or one of its other uses; return the exit code."""
     flags = parser("dedup", "Find pictures that are the same, and decide which of them stay.")
-    args = flags.parse_args(arguments)
-    return guard(lambda: dedup(options(args)), verbose=args.verbose)
+    flags.add_argument("--holdout", type=Path, metavar="DIR|TABLE",
+                       help="pictures to test on: nothing like them stays")  # fmt: skip
+    commands = flags.add_subparsers(dest="command", metavar="[folder DIR | table FILE]")
+    one = commands.add_parser("folder", help="print the duplicates among the pictures of a folder")
+    one.add_argument("path", type=Path, metavar="DIR")
+    one.add_argument("--out", type=Path, metavar="FILE", help="JSON lines, or .csv (stdout)")
+    two = commands.add_parser("table", help="pairs and components of a parquet table of hashes")
+    two.add_argument("path", type=Path, metavar="FILE", help="with columns id, and phash or pdq")
+    two.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="where to (here)")
+    args: argparse.Namespace = flags.parse_args(arguments)
+
+    def act() -> None:
+        shared = options(args)
+        if args.command is None:
+            dedup(shared, args.holdout)
+            return
+        settings = shared.settings("dedup", DedupSettings)
+        work = folder.run if args.command == "folder" else hashtable.run
+        work(args.path, args.out, settings)
+
+    return guard(act, verbose=args.verbose)
 
 
 if __name__ == "__main__":

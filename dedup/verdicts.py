@@ -1,142 +1,247 @@
-"""Who stays, who goes, and why.
+"""Who stays, who goes, and why: a species for each star of pictures, a verdict for each claim.
 
-Pictures that are one form stars: a keeper, and those that were themselves found to be the
-same picture as it. Nothing is removed for being like something that is like the keeper. Then
-each star's species are settled: a picture stays under one of them at most.
+A *claim* is a picture under a species that lists it. Most stars have one picture or one
+species, and are judged by whole columns; only those whose claims differ are looked at one by
+one, with the sites that list them.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
 from urllib.parse import urlsplit
 
-from flora.records import Reason, Tier, Verdict
+import numpy as np
+import numpy.typing as npt
 
-_TIERS = {str(tier): place for place, tier in enumerate(Tier)}
+from dedup.candidates import Edges
+from dedup.config import DedupSettings
+from dedup.listings import Bools, Ints, Listings, Numbers, distinct, scan
+from dedup.stars import Neighbours, stars
+from flora.records import Reason, Tier
+
 _MAJORITY = 2
-"""Among sources of one tier, a species wins with this many times the domains of the other."""
+"""On the web, a species wins with this many times the domains of the next."""
+_WEB = list(Tier).index(Tier.WEB)
+
+REASONS = list(Reason)
+_CODE = {reason: code for code, reason in enumerate(REASONS)}
+
+Codes = npt.NDArray[np.uint8]
+Votes = Sequence[tuple[int, int, str]]
+"""species, tier, address of each listing of a star"""
 
 
-@dataclass(slots=True, kw_only=True)
-class Image:
-    """A picture (by its bytes), and every place that lists it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claims:
+    """One row a picture and species it is listed under, in order of both."""
 
-    image_id: str
-    pixels: int
-    bytes: int
-    claims: list[tuple[str, str, str]] = field(default_factory=list)
-    """(species_id, tier, domain)"""
-    licensed: bool = False
+    picture: Numbers
+    species: Numbers
+    star: Numbers
+    """The picture at the centre of its star."""
+    cluster: Numbers
+    """The first picture of its star."""
+    reason: Codes
+    """Place in `REASONS`."""
+    keeper: Numbers
+    """What stays in its place; -1 for nothing."""
+    edge: Ints
+    """How it is known to be the same picture as its keeper; -1 where it is held against none."""
+    genus: dict[int, str] = field(default_factory=dict)
+    """Of claims in quarantine, by row."""
 
-    def priority(self) -> tuple[object, ...]:
-        """Return what makes a better keeper; less is better."""
-        tier = min(_TIERS[tier] for _, tier, _ in self.claims)
-        return (tier, not self.licensed, -self.pixels, -self.bytes, self.image_id)
+    def counts(self) -> dict[str, int]:
+        """Return how many there are of each reason, the most frequent first."""
+        counts = np.bincount(self.reason, minlength=len(REASONS)).tolist()
+        pairs = [(str(reason), n) for reason, n in zip(REASONS, counts, strict=True) if n]
+        return dict(sorted(pairs, key=lambda pair: (-pair[1], pair[0])))
 
-    def species(self) -> set[str]:
-        """Return the species it is listed under."""
-        return {species for species, _, _ in self.claims}
-
-
-def images(rows: Iterable[Mapping[str, Any]]) -> dict[str, Image]:
-    """Return the pictures of *rows* (kept rows of the images table) by image_id."""
-    found: dict[str, Image] = {}
-    for row in rows:
-        image = found.get(row["image_id"])
-        if image is None:
-            image = found[row["image_id"]] = Image(
-                image_id=row["image_id"],
-                pixels=row["width"] * row["height"],
-                bytes=row["length"],
-            )
-        domain = urlsplit(row["url"]).hostname or ""
-        image.claims.append((row["species_id"], row["tier"], domain))
-        image.licensed = image.licensed or bool(row["licence"])
-    return found
+    def clusters(self) -> int:
+        """Return how many pictures have copies."""
+        return len(distinct(self.star[self.star != self.picture]))
 
 
-def judge(
-    found: Mapping[str, Image],
-    edges: Mapping[tuple[str, str], int],
-    placeholder_species: int,
-) -> list[dict[str, Any]]:
-    """Return the verdict rows of *found*, in order of image_id and species_id.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Court:
+    """All that judging takes."""
 
-    *edges* maps pairs of image_ids (smaller first) that are the same picture to the distance
-    of their hashes.
+    images: Path
+    """Its tables are read for the sites that list a picture."""
+    listings: Listings
+    place: Numbers
+    """Of each picture, in the order of keepers."""
+    edges: Edges
+    """Pairs that are the same picture."""
+    removed: Mapping[Reason, Bools]
+    """Pictures that go for reasons of their own. They have no edges."""
+    genera: Mapping[str, str]
+    """species_id -> genus"""
+    settings: DedupSettings
+
+    def judge(self) -> Claims:
+        """Return the verdict on each claim."""
+        neighbours = Neighbours.of(self.edges, len(self.place))
+        star, via = stars(self.place, neighbours)
+        picture, species = _claims(self.listings)
+        centre = star[picture]
+        members = np.bincount(star, minlength=len(star))[centre]
+        alone = np.where(members > 1, _CODE[Reason.KEEPER], _CODE[Reason.UNIQUE]).astype(np.uint8)
+        edge = via[picture]
+        first = np.arange(len(star), dtype=np.int32)
+        np.minimum.at(first, star, first.copy())
+        claims = Claims(
+            picture=picture, species=species, star=centre, cluster=first[centre],
+            keeper=centre.copy(), edge=edge,
+            reason=np.where(edge < 0, alone, self._copy(edge)),
+        )  # fmt: skip
+        named, differing = species_of(claims)
+        addresses = np.bincount(star[self.listings.picture], minlength=len(star))[centre]
+        nothing = named >= self.settings.placeholder_species
+        nothing |= addresses >= self.settings.placeholder_copies
+        _drop(claims, nothing, Reason.PLACEHOLDER)
+        for why, which in self.removed.items():
+            _drop(claims, which[picture], why)
+            nothing |= which[picture]
+        contested = np.flatnonzero((differing > 1) & ~nothing)
+        votes = self._votes(star, distinct(centre[contested]))
+        for rows in _runs(centre, contested):
+            self._settle(claims, rows, votes[int(centre[rows[0]])], neighbours)
+        return claims
+
+    def _copy(self, edge: Ints) -> Codes:
+        """Return as what a picture goes that is its keeper's copy by *edge*."""
+        plain, mirrored = _CODE[Reason.NEAR_DUPLICATE], _CODE[Reason.MIRRORED]
+        if not len(self.edges):
+            return np.full(len(edge), plain, np.uint8)
+        return np.where(self.edges.mirrored[edge], mirrored, plain).astype(np.uint8)
+
+    def _votes(self, star: Numbers, contested: Numbers) -> Mapping[int, Votes]:
+        """Return who lists the pictures of the *contested* stars, and as what."""
+        listings, found = self.listings, defaultdict[int, list[tuple[int, int, str]]](list)
+        centre = star[listings.picture]
+        some = np.flatnonzero(np.isin(centre, contested))
+        for here, table in scan(self.images, listings.row[some], ["url"]):
+            for k, url in zip(some[here].tolist(), table["url"].to_pylist(), strict=True):
+                vote = int(listings.species[k]), int(listings.tier[k]), url or ""
+                found[int(centre[k])].append(vote)
+        return found
+
+    def _settle(self, claims: Claims, rows: Ints, votes: Votes, neighbours: Neighbours) -> None:
+        """Settle the species of one star, whose claims are *rows*."""
+        winner, why = _winner(votes)
+        if winner is None:
+            claims.reason[rows] = _CODE[why]
+            if why is Reason.QUARANTINE:
+                claims.genus.update(dict.fromkeys(rows.tolist(), self._genus(votes)))
+            else:
+                claims.keeper[rows], claims.edge[rows] = -1, -1
+            return
+        holding = claims.picture[rows[claims.species[rows] == winner]]
+        holder = int(holding[np.argmin(self.place[holding])])
+        for row in rows.tolist():
+            picture = int(claims.picture[row])
+            edge = -1 if picture == holder else neighbours.between(holder, picture)
+            known = edge >= 0 or picture == holder
+            claims.edge[row] = edge
+            if claims.species[row] != winner:
+                claims.reason[row] = _CODE[Reason.OUTVOTED]
+                claims.keeper[row] = holder if known else -1
+            elif edge >= 0:
+                claims.reason[row] = self._copy(np.array([edge]))[0]
+                claims.keeper[row] = holder
+            else:  # the best, or without a direct edge to it: no removal
+                claims.reason[row] = _CODE[Reason.KEEPER if len(rows) > 1 else Reason.UNIQUE]
+                claims.keeper[row] = picture
+
+    def _genus(self, votes: Votes) -> str:
+        """Return the one genus that trusted sources name, or nothing."""
+        names = {
+            self.genera.get(self.listings.species_ids[species].as_py(), "")
+            for species in _trusted(votes)
+        }
+        return names.pop() if len(names) == 1 else ""
+
+
+def noise(listings: Listings, claims: Claims) -> list[dict[str, float | str]]:
+    """Return for each source how many of its labels are estimated to be wrong, worst first.
+
+    Reckoned from pictures that are listed more than once: an outvoted label is wrong; of k
+    labels among which nothing decides, k - 1 are. Placeholders count for nobody.
     """
-    neighbours: dict[str, dict[str, int]] = defaultdict(dict)
-    for (a, b), apart in edges.items():
-        neighbours[a][b] = neighbours[b][a] = apart
-    rows = []
-    taken: set[str] = set()
-    for image in sorted(found.values(), key=Image.priority):
-        if image.image_id in taken:
-            continue
-        near = neighbours[image.image_id]
-        star = [image, *(found[other] for other in sorted(near) if other not in taken)]
-        taken.update(member.image_id for member in star)
-        rows += _settle(star, neighbours, placeholder_species)
-    return sorted(rows, key=lambda row: (row["image_id"], row["species_id"]))
+    span = len(listings.species_ids) + 1
+    keys = claims.picture.astype(np.int64) * span + claims.species
+    row = np.searchsorted(keys, listings.picture.astype(np.int64) * span + listings.species)
+    named, differing = species_of(claims)
+    undecided = np.isin(claims.reason, [_CODE[Reason.CONFLICT], _CODE[Reason.QUARANTINE]])
+    wrong = np.where(claims.reason == _CODE[Reason.OUTVOTED], 1.0, 0.0)
+    wrong[undecided] = 1 - 1 / np.maximum(named[undecided], 1)
+    judged = ~np.isin(claims.reason, [_CODE[Reason.PLACEHOLDER], _CODE[Reason.LOW_INFORMATION]])
+    star = claims.star[row]
+    shared = (np.bincount(star)[star] > 1 if len(star) else np.zeros(0, np.bool_)) & judged[row]
+    found: list[dict[str, float | str]] = []
+    for code, source in enumerate(listings.sources):
+        mine = listings.source == code
+        checked = int((mine & shared).sum())
+        found.append({
+            "source": source,
+            "listings": int(mine.sum()),
+            "checked": checked,
+            "conflicts": int((mine & shared & (differing[row] > 1)).sum()),
+            "noise": round(float(wrong[row][mine & shared].sum()) / max(checked, 1), 4),
+        })  # fmt: skip
+    return sorted(found, key=lambda each: (-float(each["noise"]), str(each["source"])))
 
 
-def _settle(
-    star: Sequence[Image], neighbours: Mapping[str, Mapping[str, int]], placeholder_species: int
-) -> list[dict[str, Any]]:
-    """Return the verdicts on one star; its first member is the keeper."""
-    species = {each for image in star for each in image.species()}
-    cluster = min(image.image_id for image in star)
-    winner = _winner(star)
-    if len(species) >= placeholder_species:
-        winner, lost = None, Reason.PLACEHOLDER
-    else:
-        lost = Reason.CONFLICT if winner is None else Reason.OUTVOTED
-    holders = [image for image in star if winner in image.species()]
-    keeper = holders[0] if holders else None
-    rows = []
-    for image in star:
-        for name in sorted(image.species()):
-            row: dict[str, Any] = {
-                "image_id": image.image_id,
-                "species_id": name,
-                "verdict": str(Verdict.DROP),
-                "reason": str(lost),
-                "cluster_id": cluster,
-                "keeper_id": keeper.image_id if keeper else None,
-                "distance": None,
-            }
-            if name == winner and keeper is not None:
-                apart = neighbours.get(keeper.image_id, {}).get(image.image_id)
-                if image is keeper or apart is None:  # no direct edge, no removal
-                    alone = len(star) == 1
-                    row["verdict"] = str(Verdict.KEEP)
-                    row["reason"] = str(Reason.UNIQUE if alone else Reason.KEEPER)
-                    row["keeper_id"] = image.image_id
-                    row["distance"] = 0
-                else:
-                    row["reason"] = str(Reason.NEAR_DUPLICATE)
-                    row["distance"] = apart
-            rows.append(row)
-    return rows
+def species_of(claims: Claims) -> tuple[Ints, Ints]:
+    """Return for each claim how many species its star has; and how many with none as one."""
+    span = int(claims.species.max(initial=0)) + 2
+    keys = distinct(claims.star.astype(np.int64) * span + claims.species + 1)
+    every = np.bincount(keys // span)
+    none = np.bincount(keys[keys % span == 0] // span, minlength=len(every))
+    return (every - none)[claims.star], every[claims.star]
 
 
-def _winner(star: Sequence[Image]) -> str | None:
-    """Return the species a star stays under: the only one, else the one of the best tier alone,
-    else the one that clearly more domains list; None if that does not decide.
+def _claims(listings: Listings) -> tuple[Numbers, Numbers]:
+    """Return picture and species of the claims, in order; species -1 is none."""
+    span = len(listings.species_ids) + 1
+    keys = distinct(listings.picture.astype(np.int64) * span + listings.species + 1)
+    return (keys // span).astype(np.int32), (keys % span - 1).astype(np.int32)
+
+
+def _drop(claims: Claims, rows: Bools, why: Reason) -> None:
+    claims.reason[rows], claims.keeper[rows], claims.edge[rows] = _CODE[why], -1, -1
+
+
+def _runs(centre: Numbers, rows: Ints) -> Iterator[Ints]:
+    """Yield the *rows* of each star."""
+    rows = rows[np.argsort(centre[rows], kind="stable")]
+    ends = np.flatnonzero(np.diff(centre[rows])) + 1
+    yield from (run for run in np.split(rows, ends) if len(run))
+
+
+def _domain(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
+def _trusted(votes: Votes) -> set[int]:
+    """Return the species that trusted sources name."""
+    return {species for species, tier, _ in votes if tier < _WEB and species >= 0}
+
+
+def _winner(votes: Votes) -> tuple[int | None, Reason]:
+    """Return the species a star stays under; or None, and why.
+
+    The only one that trusted sources name; else the one that clearly more domains of the web
+    do. Trusted sources that disagree decide nothing.
     """
-    best: dict[str, int] = {}
-    domains: dict[str, set[str]] = defaultdict(set)
-    for image in star:
-        for species, tier, _ in image.claims:
-            best[species] = min(_TIERS[tier], best.get(species, len(_TIERS)))
-    top = [species for species, tier in best.items() if tier == min(best.values())]
-    if len(top) == 1:
-        return top[0]
-    for image in star:
-        for species, tier, domain in image.claims:
-            if species in top and _TIERS[tier] == best[species]:
-                domains[species].add(domain)
-    votes = Counter({species: len(names) for species, names in domains.items()}).most_common(2)
-    (first, most), (_, second) = votes
-    return first if most >= _MAJORITY * second else None
+    trusted = _trusted(votes)
+    if trusted:
+        return (trusted.pop() if len(trusted) == 1 else None), Reason.QUARANTINE
+    sites = {(species, _domain(url)) for species, _, url in votes if species >= 0}
+    (first, most), *others = Counter(species for species, _ in sites).most_common(2)
+    clear = not others or most >= _MAJORITY * others[0][1]
+    return (first if clear else None), Reason.CONFLICT

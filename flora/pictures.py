@@ -18,11 +18,13 @@ import simplejpeg
 from PIL import Image, PngImagePlugin
 
 from flora import jpegs
-from flora.hashes import Grey, phash
+from flora.hashes import Grey, pdq, phash
 from flora.records import Refusal
 
-HASH_SIDE = 128
-"""A JPEG is decoded at the smallest DCT scale whose sides are at least this, for its hash."""
+HASH_SIDE = 256
+"""A JPEG is decoded at the smallest DCT scale whose sides are at least this, for its hashes; what
+is not JPEG is reduced by whole numbers to sides of at least this. Change it, and raise
+`flora.hashes.PIPELINE`: PDQ moves by several bits."""
 
 DECODE_BYTES = 100_000_000
 """Most that a decoder may hold: 25 megapixels of PNG, 6 of WebP, 16 to 33 of progressive JPEG.
@@ -31,7 +33,7 @@ Baseline JPEGs and GIFs never come near it."""
 _BYTES_PER_PIXEL = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2}
 """By Pillow's mode; all others take four."""
 _WEBP_BYTES_PER_PIXEL = 17
-_LONGEST_SIDE = 8 * HASH_SIDE
+_LONGEST_SIDE = 4 * HASH_SIDE
 _STRIP_PIXELS = 1_000_000
 _PILLOW_FORMATS = ("PNG", "WEBP", "GIF")
 
@@ -56,10 +58,13 @@ class Picture:
     width: int
     height: int
     phash: int
+    pdq: bytes
+    quality: int
+    """PDQ's, 0 (blank) to 100."""
 
 
 def inspect(data: bytes, *, max_pixels: int, min_side: int) -> Picture:
-    """Return what *data* is, having decoded it once for both its integrity and its hash.
+    """Return what *data* is, having decoded it once for its integrity and its hashes.
 
     Raises FlawedPictureError, never anything else, whatever the bytes.
     """
@@ -71,7 +76,11 @@ def inspect(data: bytes, *, max_pixels: int, min_side: int) -> Picture:
         raise FlawedPictureError(Refusal.TOO_MANY_PIXELS, f"{width} x {height}")
     if min(width, height) < min_side:
         raise FlawedPictureError(Refusal.TOO_SMALL, f"{width} x {height}")
-    return Picture(format=kind, width=width, height=height, phash=phash(grey(data)))
+    pixels = grey(data).astype(np.float32)  # once for both hashes
+    bits, quality = pdq(pixels)
+    return Picture(
+        format=kind, width=width, height=height, phash=phash(pixels), pdq=bits, quality=quality
+    )
 
 
 def sniff(data: bytes) -> str:

@@ -15,6 +15,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from flora.errors import ContractError
+from flora.hashes import PIPELINE
 from flora.ledger import publish
 
 
@@ -58,6 +59,7 @@ class Verdict(StrEnum):
 
     KEEP = "keep"
     DROP = "drop"
+    SET_ASIDE = "set_aside"
 
 
 class Reason(StrEnum):
@@ -66,14 +68,19 @@ class Reason(StrEnum):
     UNIQUE = "unique"
     KEEPER = "keeper"
     NEAR_DUPLICATE = "near_duplicate"
+    MIRRORED = "mirrored"
     OUTVOTED = "outvoted"
     CONFLICT = "conflict"
     PLACEHOLDER = "placeholder"
+    HOLDOUT = "holdout"
+    QUARANTINE = "quarantine"
+    LOW_INFORMATION = "low_information"
 
 
 KEPT = "kept"
 """The `status` of an image row that is not a refusal."""
 
+_HASHES = {"phash", "pdq", "quality"}
 _string, _long = pa.string(), pa.int64()
 
 SPECIES = pa.schema(
@@ -135,8 +142,11 @@ IMAGES = pa.schema(
         "height": pa.int32(),
         "format": _string,
         "phash": pa.uint64(),
+        "pdq": pa.binary(32),
+        "quality": pa.uint8(),
         "fetched_at": pa.timestamp("ms", tz="UTC"),
-    }
+    },
+    metadata={"hashes": str(PIPELINE)},
 )
 
 VERDICTS = pa.schema(
@@ -147,7 +157,37 @@ VERDICTS = pa.schema(
         "reason": _string,
         "cluster_id": _string,
         "keeper_id": _string,
+        "rule": _string,
         "distance": pa.int32(),
+        "phash_distance": pa.int32(),
+        "similarity": pa.float32(),
+        "genus": _string,
+    }
+)
+
+PROVENANCE = pa.schema(
+    {
+        "keeper_id": _string,
+        "image_id": _string,
+        "url": _string,
+        "page_url": _string,
+        "source": _string,
+        "tier": _string,
+        "licence": _string,
+        "creator": _string,
+        "rights_holder": _string,
+        "observation_id": _string,
+    }
+)
+
+HOLDOUT = pa.schema(
+    {
+        "image_id": _string,
+        "evaluation_id": _string,
+        "why": _string,
+        "distance": pa.int32(),
+        "phash_distance": pa.int32(),
+        "similarity": pa.float32(),
     }
 )
 
@@ -221,7 +261,8 @@ def read(path: Path, schema: pa.Schema, columns: Sequence[str] | None = None) ->
     """Return the table at *path*: one parquet file, or all of a folder's in order of name.
 
     Only *columns* are read where given; columns beyond the schema are left out. Raises
-    ContractError where there is nothing, or a promised column is absent or of another type.
+    ContractError where there is nothing, a promised column is absent or of another type, or
+    hashes were made by another pipeline.
     """
     columns = list(columns or schema.names)
     wanted = pa.schema([schema.field(name) for name in columns])
@@ -238,6 +279,12 @@ def read(path: Path, schema: pa.Schema, columns: Sequence[str] | None = None) ->
                         f"{file}: column {field.name} is not there as {field.type}. It was written "
                         "by another version, or by another program: run its stage again."
                     )
+            made_by = (found.metadata or {}).get(b"hashes", b"none").decode()
+            if _HASHES.intersection(columns) and made_by != str(PIPELINE):
+                raise ContractError(
+                    f"{file}: its hashes were made by pipeline {made_by}, not {PIPELINE}, and "
+                    "cannot be compared with others. Fetch its pictures again."
+                )
             tables.append(pq.read_table(file, columns=columns).cast(wanted))
         except (OSError, pa.ArrowException) as error:
             raise ContractError(f"{file} is not a readable parquet table: {error}.") from error

@@ -40,7 +40,7 @@ class Pair:
 
     sides: Sequence[Side]
     distance: int | None = None
-    """Bits in which their hashes differ, if they were compared."""
+    """Bits (of 256) in which their PDQ hashes differ, if they were compared."""
     similarity: float | None = None
 
 
@@ -110,15 +110,15 @@ def removed(data: Path, reason: Reason) -> list[Pair]:
         )
         for name in clusters
     ]
-    firsts = sorted({min(side.image_id for side in sides) for sides in found})
-    near = where(data / "verdicts" / "pairs", PAIRS, PAIRS.names, "a", firsts).to_pylist()
-    told = {(row["a"], row["b"]): (row["distance"], row["similarity"]) for row in near}
-    pairs = []
-    for sides in found:
-        ids = sorted(side.image_id for side in sides)
-        distance, similarity = told.get((ids[0], ids[-1]), (None, None))
-        pairs.append(Pair(sides=sides, distance=distance, similarity=similarity))
-    return pairs
+    told = {row["image_id"]: row for row in members.to_pylist() if row["reason"] == reason}
+    return [
+        Pair(
+            sides=sides,
+            distance=told[chosen[name]]["distance"],
+            similarity=told[chosen[name]]["similarity"],
+        )
+        for name, sides in zip(clusters, found, strict=True)
+    ]
 
 
 def misses(data: Path) -> list[Pair]:
@@ -192,10 +192,10 @@ def _spread(table: pa.Table, count: int) -> pa.Table:
 def _sides(image_id: str, reason: Reason, rows: Sequence[Mapping[str, Any]]) -> list[Side]:
     """Return the removed picture of the cluster *rows*, after what it is held against."""
     gone = next(r for r in rows if r["image_id"] == image_id and r["reason"] == reason)
-    if reason is Reason.PLACEHOLDER:
+    if reason in (Reason.PLACEHOLDER, Reason.LOW_INFORMATION, Reason.HOLDOUT):
         species = sorted({row["species_id"] for row in rows})
         return [Side(image_id=image_id, species=species, kept=False)]
-    if reason is Reason.CONFLICT:
+    if reason in (Reason.CONFLICT, Reason.QUARANTINE):
         others = [row for row in rows if row["species_id"] != gone["species_id"]]
     else:
         others = [row for row in rows if row["image_id"] == gone["keeper_id"]

@@ -12,10 +12,14 @@ from report.page import Chapter, Html, chapter, grid, join, link, table, tag
 from report.tables import Counts
 
 WHY = {
-    Reason.NEAR_DUPLICATE: "The same picture as one that stays, by its hash and by its pixels.",
+    Reason.NEAR_DUPLICATE: "The same picture as one that stays, by its hash or by its pixels.",
+    Reason.MIRRORED: "The same picture as one that stays, left for right.",
     Reason.OUTVOTED: "Also listed under another species, on better authority or by more sites.",
     Reason.CONFLICT: "Listed under several species, none on better authority, so none keeps it.",
-    Reason.PLACEHOLDER: "Listed under so many species that it shows none of them.",
+    Reason.QUARANTINE: "Trusted sources disagree on the species; set aside.",
+    Reason.PLACEHOLDER: "Listed under so many species, or so often, that it shows none.",
+    Reason.LOW_INFORMATION: "Blank, or nearly so; set aside.",
+    Reason.HOLDOUT: "Also in the evaluation set, or of an observation that is.",
 }
 """The reasons to remove a picture, in our own words."""
 _NAMED = 4
@@ -116,11 +120,10 @@ class Plates:
             sides.append(_side(picture, tag("small", words), tag("br"), shown, Html(more)))
         if len(sides) > 1 and len({side.image_id for side in pair.sides}) == 1:
             return _card(sides, "the very same bytes")
-        if pair.distance is None or pair.similarity is None:
-            return _card(sides)
-        return _card(
-            sides, f"{pair.distance} of 64 bits apart · pixels {pair.similarity:.3f} alike"
-        )
+        told = [] if pair.distance is None else [f"{pair.distance} of 256 bits apart"]
+        if pair.similarity is not None:
+            told.append(f"pixels {pair.similarity:.3f} alike")
+        return _card(sides, " · ".join(told))
 
     def _name(self, species_id: str) -> str:
         """Return its name, or its id where the checklist does not have it."""

@@ -31,7 +31,18 @@ NAMES = pa.schema(
 )
 """candidates/names.parquet: what became of the names that were asked for."""
 
-PAIRS = pa.schema({"a": _string, "b": _string, "distance": pa.uint8(), "similarity": pa.float32()})
+PAIRS = pa.schema(
+    {
+        "a": _string,
+        "b": _string,
+        "distance": pa.uint16(),
+        "phash_distance": pa.uint16(),
+        "mirrored": pa.bool_(),
+        "similarity": pa.float32(),
+        "inside_a": pa.float32(),
+        "inside_b": pa.float32(),
+    }
+)
 """verdicts/pairs/: pictures whose hashes are near, and how alike their pixels are."""
 
 SPLITS = ("train", "val", "test")

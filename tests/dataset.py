@@ -38,8 +38,9 @@ def write(data: Path, *, species: int = SPECIES, each: int = EACH) -> None:
         of = {"image_id": image_id, "species_id": f"s{number % species}"}
         images.append({**_image(number, species), **of, "offset": len(pack) + tar.BLOCK,
                        "length": len(jpeg)})  # fmt: skip
-        verdicts.append({**of, "verdict": str(Verdict.KEEP), "reason": "unique",
-                         "cluster_id": image_id, "keeper_id": image_id, "distance": 0})  # fmt: skip
+        verdicts.append({**dict.fromkeys(records.VERDICTS.names), **of,
+                         "verdict": str(Verdict.KEEP), "reason": "unique",
+                         "cluster_id": image_id, "keeper_id": image_id})  # fmt: skip
         pack += tar.member(f"{image_id}.jpg", jpeg)
     (data / "images" / "packs").mkdir(parents=True)
     (data / "images" / "packs" / "a-000.tar").write_bytes(pack + tar.END)
@@ -66,4 +67,6 @@ def _image(number: int, species: int) -> dict[str, Any]:
         "height": 72,
         "format": "jpg",
         "phash": number,
+        "pdq": hashlib.sha256(b"%d" % number).digest(),
+        "quality": 100,
     }

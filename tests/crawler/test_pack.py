@@ -68,6 +68,15 @@ def test_a_full_pack_is_followed_by_another(tmp_path: Path) -> None:
     assert sum(members(path) for path in packs) == 6
 
 
+def test_pictures_hashed_by_another_version_are_fetched_again(tmp_path: Path) -> None:
+    with Pack(tmp_path, UNIT, 10**9) as open_pack:
+        open_pack.add(fetched(1), AT)
+    journal = tmp_path / "open" / "a.org~000-0000.jsonl"
+    journal.write_text(journal.read_text().replace('"hashes": 1', '"hashes": 0'))
+    with Pack(tmp_path, UNIT, 10**9) as open_pack:
+        assert open_pack.settled == set()
+
+
 def test_half_a_picture_and_half_a_line_are_cut_off(tmp_path: Path) -> None:
     with Pack(tmp_path, UNIT, 10**9) as open_pack:
         open_pack.add(fetched(1), AT)

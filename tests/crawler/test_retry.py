@@ -10,6 +10,7 @@ from crawler.__main__ import main
 from flora import records
 from flora.errors import ConfigError
 from flora.packs import Packs
+from flora.pictures import inspect
 from tests.conftest import picture
 from tests.crawler.server import serving
 
@@ -68,10 +69,11 @@ def test_a_list_of_urls_is_fetched_and_only_named_refusals_are_tried_again(
     with Packs(data / "images") as packs:
         for row in table.to_pylist():
             if row["status"] == "kept":
-                seed = int(row["url"][-5])
-                assert packs.read(row["pack"], row["offset"], row["length"]) == picture(
-                    seed, (200, 150)
-                )
+                jpeg = picture(int(row["url"][-5]), (200, 150))
+                assert packs.read(row["pack"], row["offset"], row["length"]) == jpeg
+                seen = inspect(jpeg, max_pixels=10**6, min_side=32)
+                hashes = (row["phash"], row["pdq"], row["quality"])
+                assert hashes == (seen.phash, seen.pdq, seen.quality)
 
 
 def test_urls_that_come_later_do_not_touch_the_rest(data: Path, cluster: str) -> None:

@@ -130,8 +130,9 @@ def _judge(data: Path, ids: list[str]) -> None:
     rows = records.read(path, records.VERDICTS).to_pylist()
 
     def drop(number: int, species: str, reason: str, cluster: int, keeper: int | None) -> Any:
-        return {"image_id": ids[number], "species_id": species, "verdict": "drop",
-                "reason": reason, "cluster_id": ids[cluster], "distance": 4,
+        return {**dict.fromkeys(records.VERDICTS.names),
+                "image_id": ids[number], "species_id": species, "verdict": "drop",
+                "reason": reason, "cluster_id": ids[cluster], "distance": 4, "similarity": 0.975,
                 "keeper_id": None if keeper is None else ids[keeper]}  # fmt: skip
 
     rows = [row for row in rows if row["image_id"] not in {ids[n] for n in (1, 2, 3, 7)}]
@@ -145,9 +146,10 @@ def _judge(data: Path, ids: list[str]) -> None:
     rows.sort(key=lambda row: (row["image_id"], row["species_id"]))
     records.write(path, records.table(records.VERDICTS, rows))
     pairs = [
-        {"a": min(ids[a], ids[b]), "b": max(ids[a], ids[b]), "distance": d, "similarity": s}
+        {**dict.fromkeys(PAIRS.names), "a": min(ids[a], ids[b]), "b": max(ids[a], ids[b]),
+         "distance": d, "similarity": s}
         for a, b, d, s in ((0, 3, 4, 0.975), (1, 2, 0, 1.0), (9, 12, 6, 0.5))
-    ]
+    ]  # fmt: skip
     records.write(data / "verdicts" / "pairs" / "x.parquet", records.table(PAIRS, pairs))
 
 

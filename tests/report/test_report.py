@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from crawler.search import NAMES
-from dedup.__main__ import PAIRS
+from dedup.tables import PAIRS
 from flora.records import Reason
 from report import plates, tables
 from report.__main__ import main
@@ -90,7 +90,7 @@ def test_a_limit_takes_fewer_species(data: Path) -> None:
 def test_a_removed_picture_stands_beside_the_one_that_stays(page: Page) -> None:
     words = page.words["duplicates"]
     near, rest = words.split("Outvoted: 1")
-    assert "kept Genus0 species0 removed Genus0 species0 4 of 64 bits apart" in near
+    assert "kept Genus0 species0 removed Genus0 species0 4 of 256 bits apart" in near
     assert "pixels 0.975 alike" in near
     outvoted, rest = rest.split("Conflict: 2")
     assert "kept Genus0 species0 removed Genus1 species1 the very same bytes" in outvoted
@@ -98,7 +98,7 @@ def test_a_removed_picture_stands_beside_the_one_that_stays(page: Page) -> None:
     assert conflict.count("removed Genus") == 2
     placeholder, misses = rest.split("Nearest misses")
     assert "removed; listed for 3 species Genus0 species0 , Genus1 species1 ," in placeholder
-    assert "kept Genus0 species0 kept Genus0 species0 6 of 64 bits apart" in misses
+    assert "kept Genus0 species0 kept Genus0 species0 6 of 256 bits apart" in misses
 
 
 def test_all_reasons_to_drop_are_explained() -> None:
