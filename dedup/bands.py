@@ -69,4 +69,4 @@ def _cut(rows: int, words: int, radius: int, parts: int) -> list[Band]:
 def _cost(rows: int, bits: int, radius: int) -> float:
     near = sum(math.comb(bits, count) for count in range(min(radius, bits) + 1))
     buckets = min(2**bits, rows) * near / 2
-    return _ROW * rows + _BUCKET * buckets + _COMPARISON * rows * rows / 2**bits * near / 2
+    return float(_ROW * rows + _BUCKET * buckets + _COMPARISON * rows * rows / 2**bits * near / 2)

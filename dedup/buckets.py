@@ -41,9 +41,9 @@ def table(hashes: Words, band: Band, each: Callable[..., Iterator[None]] = map) 
     planes = tuple(np.zeros(count + LANES, np.uint64) for _ in range(PLANES[words]))
     rows, starts = np.zeros(count, np.int32), np.zeros(2**band.bits + 2, np.int32)
     keys = ranges(2**band.bits, _RANGES)
-    list(each(lambda ends: _count(hashes, band, *ends, starts), keys))
+    list(each(lambda ends: _count(hashes, band, ends[0], ends[1], starts), keys))
     np.cumsum(starts, out=starts)
-    list(each(lambda ends: _place(hashes, band, *ends, starts, rows), keys))
+    list(each(lambda ends: _place(hashes, band, ends[0], ends[1], starts, rows), keys))
     for number, plane in enumerate(planes):
         word = (band.word + number + (words > 1)) % words
         list(each(partial(_fetch, hashes, word, rows, plane), ranges(count, _RANGES)))

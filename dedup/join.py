@@ -95,8 +95,12 @@ class _Task(NamedTuple):
     room: int
 
 
+Whole = Any
+"""A machine integer: compiled code knows no other."""
+
+
 @compiled
-def join(left: Table, right: Table, rule: Rule, low: int, high: int, shop: Workshop) -> int:
+def join(left: Table, right: Table, rule: Rule, low: Whole, high: Whole, shop: Workshop) -> Whole:
     """Join the buckets from key *low* to *high* of *left* with those of *right*.
 
     Returns how many pairs there are (none with a forest); if the shop has less room, those that
@@ -109,12 +113,12 @@ def join(left: Table, right: Table, rule: Rule, low: int, high: int, shop: Works
         pointer(shop.found), len(shop.found),
     )  # fmt: skip
     flips, tops, bits = pointer(rule.flips), pointer(rule.tops), len(rule.tops) - 1
-    count = 0
+    count: Whole = 0
     for key in range(low, high):
         first, last = np.int64(ours.starts[key]), np.int64(ours.starts[key + 1])
         if first == last:
             continue
-        held = 0
+        held: Whole = 0
         for top in range(bits):
             if rule.same and top > 0 and (key >> (top - 1)) & 1:
                 continue  # the other bucket comes before this one, and has met it
@@ -146,8 +150,8 @@ def _bare(table: Table) -> _Bare:
 
 @compiled
 def _compare(
-    left: _Bare, right: _Bare, task: _Task, first: int, last: int, held: int, count: int
-) -> int:
+    left: _Bare, right: _Bare, task: _Task, first: Whole, last: Whole, held: Whole, count: Whole
+) -> Whole:
     """Compare the hashes from *first* to *last* with those *held* in the buffer."""
     for row in range(first, last, 8):
         at = _scan(left.planes, row, last - row, task.buffer, 0, held, task.radius)
@@ -165,7 +169,9 @@ def _compare(
 
 
 @compiled
-def _scan(planes: Any, row: int, size: int, buffer: Any, at: int, held: int, radius: int) -> int:
+def _scan(
+    planes: Any, row: Whole, size: Whole, buffer: Any, at: Whole, held: Whole, radius: Whole
+) -> Whole:
     """Return where the next eight are that one of *size* hashes from *row* on (or, at most seven
     more) is near to. Loops that store nothing keep their hashes in registers.
     """
@@ -185,7 +191,9 @@ def _scan(planes: Any, row: int, size: int, buffer: Any, at: int, held: int, rad
 
 
 @compiled
-def _meet(left: _Bare, right: _Bare, task: _Task, query: int, other: int, count: int) -> int:
+def _meet(
+    left: _Bare, right: _Bare, task: _Task, query: Whole, other: Whole, count: Whole
+) -> Whole:
     """Take note of two hashes whose planes are near."""
     if task.same and other <= query:
         return count
@@ -197,7 +205,7 @@ def _meet(left: _Bare, right: _Bare, task: _Task, query: int, other: int, count:
             return count
     a, b = row * task.words, near * task.words
     if task.words > len(left.planes):
-        apart = 0
+        apart: Whole = 0
         for word in range(task.words):
             apart += popcount(left.hashes[a + word] ^ right.hashes[b + word])
         if apart > task.radius:
@@ -206,8 +214,8 @@ def _meet(left: _Bare, right: _Bare, task: _Task, query: int, other: int, count:
         task.forest[max(tree, grown)] = min(tree, grown)
         return count
     for band in range(task.bands):
-        word = np.int64(task.earlier[3 * band])
-        differ = (left.hashes[a + word] ^ right.hashes[b + word]) & task.earlier[3 * band + 1]
+        cut = np.int64(task.earlier[3 * band])
+        differ = (left.hashes[a + cut] ^ right.hashes[b + cut]) & task.earlier[3 * band + 1]
         if popcount(differ) <= np.int64(task.earlier[3 * band + 2]):
             return count
     if count < task.room:
@@ -216,7 +224,7 @@ def _meet(left: _Bare, right: _Bare, task: _Task, query: int, other: int, count:
 
 
 @compiled
-def _root(forest: Any, row: int) -> int:
+def _root(forest: Any, row: Whole) -> Whole:
     """Return the root of the tree of *row*, and halve the way to it."""
     at = np.int64(row)
     parent = np.int64(forest[at])

@@ -223,9 +223,9 @@ def _view(pixels: Floats, window: Fit, shape: tuple[int, int], blur: float = _FI
     rows, columns = (
         _tents(_SIDE, start, stop, size) for (start, stop), size in zip(window, shape, strict=True)
     )
-    pixels = rows @ pixels @ columns.T
+    seen = rows @ pixels @ columns.T
     down, right = _blur(shape[0], blur), _blur(shape[1], blur).T
-    fine = pixels - down @ pixels @ right
+    fine = seen - down @ seen @ right
     power = fine * fine
     mean = float(power.mean())
     if mean < _NOISE**2:
