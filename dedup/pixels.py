@@ -229,7 +229,7 @@ def _view(pixels: Floats, window: Fit, shape: tuple[int, int], blur: float = _FI
     power = fine * fine
     mean = float(power.mean())
     if mean < _NOISE**2:
-        return np.zeros_like(pixels)
+        return np.zeros_like(seen)
     even = fine / np.sqrt(down @ power @ right + np.float32(_FLOOR**2 * mean))
     even -= even.mean()
     return np.asarray(even / np.linalg.norm(even))
