@@ -35,7 +35,6 @@ import numpy as np
 
 PEERS = ("faiss-cpu==1.15.1", "pynear==2.6.0")
 PLAIN = {"NUMBA_CPU_NAME": "x86-64-v3", "NUMBA_CPU_FEATURES": ""}
-SHARES = 8
 _PART, _CACHED = 1000, 2048
 Figures = dict[str, Any]
 
@@ -162,10 +161,12 @@ def share_out(path: Path, radius: int, workers: int) -> Figures:
             folder.mkdir()
             start = time.perf_counter()
             bands = shares.prepare(folder, hashes[:rows], radius)
-            tables = client.map(shares.tabulate, [folder] * len(bands), bands, pure=False)
-            client.gather(tables)
-            work = [part for band in bands for part in shares.shares(folder, band, radius, SHARES)]
-            forests = client.map(shares.edges, work, pure=False)
+            tables = client.map(shares.tabulate, [folder] * len(bands), bands)
+            forests = [
+                client.submit(shares.edges, folder, table, radius, keys)
+                for band, table in zip(bands, tables, strict=True)
+                for keys in shares.spans(band, 2 * workers)
+            ]
             labels = shares.gather(folder, (future.result() for future in forests))
             seconds = time.perf_counter() - start
     return {"seconds": seconds, **_summary(labels)}

@@ -29,8 +29,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from PIL import Image
 
-from dedup.listings import names
 from flora import records, tar
+from flora.ids import to_hex
 from flora.records import Reason, Tier, Verdict
 from tests.conftest import encode
 
@@ -109,7 +109,7 @@ def _write(data: Path, rng: Any, ids: Any, pdq: Any, phash: Any, of: Any, kind: 
         drawn = places[of[here] % _DRAWN]
         text = [f"{n:09}" for n in range(start, start + count)]
         columns = {
-            "image_id": names(ids[here]),
+            "image_id": to_hex(ids[here]),
             "url": pa.array([f"https://site{n[-3:]}.example/photos/{n}.jpg" for n in text]),
             "species_id": pa.array([f"kew-{n}" for n in species[here].tolist()]),
             "source": sources.take(pa.array(source[here])),

@@ -135,7 +135,7 @@ def _by_phash(prints: _Prints, free: Ints, settings: DedupSettings) -> Edges:
 def _mirrored(prints: _Prints, free: Ints, settings: DedupSettings) -> Edges:
     """Return pairs of which one is near the other's mirror image, by pHash."""
     phash = prints.phash[free]
-    i, j, apart = pairs.near_queries(mirror_phash(phash), phash, settings.phash_radius)
+    i, j, apart = pairs.near_queries(mirror_phash(phash), phash, settings.mirror_radius)
     once = i < j  # each pair is found from both its sides
     return _within_limit(prints, free[i[once]], free[j[once]], apart[once], settings, mirrored=True)
 

@@ -16,6 +16,8 @@ class DedupSettings:
     """Pictures whose PDQ hashes differ in at most this may be one."""
     phash_radius: int = 12
     """Of 64 bits: so may pictures whose pHashes differ in at most this. Distances are even."""
+    mirror_radius: int = 8
+    """The same for a picture and another's mirror image; fewer, for that search is the longest."""
     pdq_limit: int = 100
     """But not if their PDQ hashes differ in more than this."""
     similarity: float = 0.9
@@ -30,7 +32,12 @@ class DedupSettings:
     """Pairs whose pixels one unit compares."""
 
     def __post_init__(self) -> None:
-        for name, most in (("phash_radius", 32), ("pdq_limit", 128), ("min_quality", 100)):
+        for name, most in (
+            ("phash_radius", 32),
+            ("mirror_radius", 32),
+            ("pdq_limit", 128),
+            ("min_quality", 100),
+        ):
             if not 0 <= getattr(self, name) <= most:
                 value = getattr(self, name)
                 raise ConfigError(f"dedup.{name} is {value}, but must be 0 to {most}.")

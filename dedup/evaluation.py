@@ -15,10 +15,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dedup import prints
-from dedup.listings import PLACE, names
+from dedup.listings import PLACE
 from flora import hashes
 from flora.errors import ConfigError
 from flora.hashes import Words
+from flora.ids import to_hex
 from flora.packs import Packs
 
 
@@ -60,7 +61,7 @@ def _folder(path: Path) -> Evaluation:
     ids = [str(each.relative_to(path)) for each in read.paths]
     return Evaluation(
         ids=ids,
-        digests=dict(zip(names(read.pictures.ids).to_pylist(), ids, strict=True)),
+        digests=dict(zip(to_hex(read.pictures.ids).to_pylist(), ids, strict=True)),
         pdq=read.pictures.pdq,
         phash=read.pictures.phash,
         quality=read.pictures.quality,

@@ -22,11 +22,12 @@ from dedup import closeup, pairs, rule
 from dedup.candidates import Edges
 from dedup.config import DedupSettings
 from dedup.evaluation import Evaluation
-from dedup.listings import Bools, Listings, Pictures, distinct, first_rows, names, places, scan
+from dedup.listings import Bools, Listings, Pictures, distinct, first_rows, places, scan
 from dedup.rule import Answer
 from dedup.stars import Neighbours
 from flora import records
 from flora.hashes import distance, mirror_pdq, mirror_phash
+from flora.ids import to_hex
 from flora.packs import Packs
 from flora.records import HOLDOUT
 
@@ -39,7 +40,7 @@ def find(
     found: dict[int, dict[str, Any]] = {}
     for number, row in _all(evaluation, images, pictures, listings, settings):
         found.setdefault(number, row)
-    ids = names(pictures.ids[sorted(found)]).to_pylist()
+    ids = to_hex(pictures.ids[sorted(found)]).to_pylist()
     rows = [
         {**dict.fromkeys(HOLDOUT.names), "image_id": image_id, **found[number]}
         for image_id, number in zip(ids, sorted(found), strict=True)
@@ -56,7 +57,7 @@ def spread(direct: pa.Table, pictures: Pictures, edges: Edges) -> tuple[pa.Table
         for other in neighbours.at(number)[0].tolist():
             if not gone[other]:
                 gone[other] = True
-                ids = names(pictures.ids[[other, number]]).to_pylist()
+                ids = to_hex(pictures.ids[[other, number]]).to_pylist()
                 rows.append({**dict.fromkeys(HOLDOUT.names), "image_id": ids[0],
                              "evaluation_id": ids[1], "why": "same_picture"})  # fmt: skip
     return pa.concat_tables([direct, records.table(HOLDOUT, rows)]), gone
@@ -67,7 +68,7 @@ def _ours(pictures: Pictures, digests: Collection[str]) -> list[int]:
     wanted = {digest for digest in digests if re.fullmatch("[0-9a-f]{64}", digest)}
     first = np.array(sorted(int(digest[:16], 16) for digest in wanted), np.uint64)
     near = np.flatnonzero(np.isin(pictures.ids[:, 0], first))
-    known = names(pictures.ids[near]).to_pylist()
+    known = to_hex(pictures.ids[near]).to_pylist()
     return [int(k) for k, name in zip(near, known, strict=True) if name in wanted]
 
 
@@ -83,7 +84,7 @@ def _all(
 
 def _by_bytes(evaluation: Evaluation, pictures: Pictures) -> Iterator[tuple[int, dict[str, Any]]]:
     for number in _ours(pictures, evaluation.digests):
-        digest = names(pictures.ids[[number]])[0].as_py()
+        digest = to_hex(pictures.ids[[number]])[0].as_py()
         yield number, {"evaluation_id": evaluation.digests[digest], "why": "bytes"}
 
 

@@ -4,7 +4,6 @@ Pictures are numbered in the order of their ids, so a number means the same in w
 they were fetched. A picture takes about 150 bytes here, and no Python object of its own.
 """
 
-from binascii import Error, hexlify, unhexlify
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from flora import hashes, records
+from flora import hashes, ids, records
 from flora.errors import ContractError
 from flora.hashes import Words
 from flora.records import KEPT, Tier
@@ -75,6 +74,7 @@ class Listings:
 def load(images: Path) -> tuple[Pictures, Listings]:
     """Return all that was kept, of the images folder. Raises ContractError for what is amiss."""
     parts: list[pa.Table] = []
+    digests: list[Words] = []
     places: list[Ints] = []
     begin = 0
     for file in _files(images):
@@ -82,21 +82,24 @@ def load(images: Path) -> tuple[Pictures, Listings]:
         here = np.flatnonzero(pc.equal(table["status"], KEPT).to_numpy())
         places.append(here + begin)
         begin += table.num_rows
-        parts.append(_lean(table.take(here), file))
+        kept = table.take(here)
+        parts.append(_lean(kept, file))
+        digests.append(ids.from_hex(kept["image_id"], file))
     table = pa.concat_tables(parts).unify_dictionaries().combine_chunks()
     del parts
     species_ids, species = _sorted_codes(table["species_id"])
     sources, source = _sorted_codes(table["source"])
-    ids = hashes.words(table["image_id"]).view(">u8").astype(np.uint64)  # to sort as text does
-    order = sort([*ids.T])
+    every = np.concatenate(digests)
+    del digests
+    order = ids.sort([*every.T])
     new = np.ones(len(order), np.bool_)
-    new[1:] = (ids[order[1:]] != ids[order[:-1]]).any(axis=1)
+    new[1:] = (every[order[1:]] != every[order[:-1]]).any(axis=1)
     starts, first = np.flatnonzero(new), order[new]
     picture = np.empty(len(order), np.int32)
     picture[order] = np.cumsum(new, dtype=np.int32) - 1
     tier, licensed = table["tier"].to_numpy(), table["licensed"].to_numpy()
     pictures = Pictures(
-        ids=ids[first],
+        ids=every[first],
         phash=table["phash"].to_numpy()[first],
         pdq=hashes.words(table["pdq"])[first],
         quality=table["quality"].to_numpy()[first],
@@ -113,29 +116,10 @@ def load(images: Path) -> tuple[Pictures, Listings]:
     return pictures, listings
 
 
-def sort(keys: Sequence[npt.NDArray[Any]]) -> Ints:
-    """Return the order of rows by *keys*, of which the first nearly always tells two apart."""
-    order = np.argsort(keys[0], kind="stable")
-    same = keys[0][order[1:]] == keys[0][order[:-1]]
-    tied = np.zeros(len(order), np.bool_)
-    tied[1:] |= same
-    tied[:-1] |= same
-    some = order[tied]
-    order[tied] = some[np.lexsort([key[some] for key in reversed(keys)])]
-    return order
-
-
 def distinct(keys: npt.NDArray[Integer]) -> npt.NDArray[Integer]:
     """Return the different ones of *keys* in order (ten times as fast as np.unique)."""
     keys = np.sort(keys)
     return keys[np.concatenate([[True], keys[1:] != keys[:-1]])] if len(keys) else keys
-
-
-def names(ids: Words) -> pa.StringArray:
-    """Return *ids* (n x 4) as they are written: 64 hex digits each."""
-    offsets = np.arange(0, 64 * len(ids) + 1, 64, dtype=np.int32)
-    text = hexlify(ids.astype(">u8").tobytes())
-    return pa.StringArray.from_buffers(len(ids), pa.py_buffer(offsets), pa.py_buffer(text))
 
 
 def scan(images: Path, rows: Ints, columns: Sequence[str]) -> Iterator[tuple[slice, pa.Table]]:
@@ -200,7 +184,6 @@ def _lean(table: pa.Table, file: Path) -> pa.Table:
     pixels = pc.multiply(table["width"].cast(pa.int64()), table["height"].cast(pa.int64()))
     return pa.table(
         {
-            "image_id": _digests(table["image_id"], file),
             "species_id": table["species_id"].combine_chunks().dictionary_encode(),
             "source": table["source"].combine_chunks().dictionary_encode(),
             "tier": pc.index_in(table["tier"], TIERS).fill_null(len(TIERS) - 1).cast(pa.int8()),
@@ -211,18 +194,6 @@ def _lean(table: pa.Table, file: Path) -> pa.Table:
             "pixels": pixels,
             "length": table["length"],
         }
-    )
-
-
-def _digests(column: pa.ChunkedArray, file: Path) -> pa.Array:
-    """Return hex digits as bytes."""
-    try:
-        fixed = column.combine_chunks().cast(pa.binary(64))
-        raw = unhexlify(memoryview(fixed.buffers()[1])[64 * fixed.offset :][: 64 * len(fixed)])
-    except (pa.ArrowInvalid, Error) as error:
-        raise ContractError(f"{file}: its image_ids are not sha256 in hex ({error}).") from error
-    return pa.FixedSizeBinaryArray.from_buffers(
-        pa.binary(32), len(fixed), [None, pa.py_buffer(raw)]
     )
 
 

@@ -11,10 +11,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dedup.candidates import Edges
-from dedup.listings import PLACE, Ints, Listings, Pictures, first_rows, names, places, scan
+from dedup.listings import PLACE, Ints, Listings, Pictures, first_rows, places, scan
 from dedup.rule import Answer
 from dedup.verdicts import REASONS, Claims
 from flora import records
+from flora.ids import to_hex
 from flora.ledger import publish
 from flora.records import PROVENANCE, VERDICTS, Reason, Verdict
 
@@ -97,7 +98,7 @@ def write_looks(
                 for side, numbers in (("a", some.i), ("b", some.j))
                 for name, column in zip(PLACE, places(images, first[numbers]), strict=True)
             }
-            ids = {"a": names(pictures.ids[some.i]), "b": names(pictures.ids[some.j])}
+            ids = {"a": to_hex(pictures.ids[some.i]), "b": to_hex(pictures.ids[some.j])}
             kept = {name: getattr(some, name) for name in CANDIDATES.names if name != "answer"}
             columns = {**kept, **ids, **where}
             table = pa.table([columns[name] for name in LOOKS.names], schema=LOOKS)
@@ -122,12 +123,12 @@ class Verdicts:
         why, keeper = claims.reason[rows], claims.keeper[rows]
         genus = [claims.genus.get(row) or None for row in rows.tolist()]
         columns = {
-            "image_id": names(ids[claims.picture[rows]]),
+            "image_id": to_hex(ids[claims.picture[rows]]),
             "species_id": _taken(self.listings.species_ids, claims.species[rows]),
             "verdict": _taken(pa.array([str(_VERDICTS[reason]) for reason in REASONS]), why),
             "reason": _taken(pa.array([str(reason) for reason in REASONS]), why),
-            "cluster_id": names(ids[claims.cluster[rows]]),
-            "keeper_id": _blanked(names(ids[np.maximum(keeper, 0)]), keeper < 0),
+            "cluster_id": to_hex(ids[claims.cluster[rows]]),
+            "keeper_id": _blanked(to_hex(ids[np.maximum(keeper, 0)]), keeper < 0),
             **_evidence(self.edges, self.similarity, claims.edge[rows]),
             "genus": pa.array(genus, pa.string()),
         }
@@ -184,7 +185,7 @@ def write_provenance(
         for table in _batches(images, listings.row[some], PROVENANCE.names[1:]):
             here = some[: table.num_rows]
             some = some[table.num_rows :]
-            ids = names(pictures.ids[keeper[listings.picture[here]]])
+            ids = to_hex(pictures.ids[keeper[listings.picture[here]]])
             writer.write_table(table.add_column(0, PROVENANCE.field(0), ids))
     return int((keeper[listings.picture] >= 0).sum())
 

@@ -6,10 +6,10 @@ import numpy as np
 from dedup import listings, verdicts
 from dedup.candidates import Edges
 from dedup.config import DedupSettings
-from dedup.listings import names
 from dedup.stars import Neighbours, stars
 from dedup.verdicts import REASONS, Claims, Court
 from flora import records
+from flora.ids import to_hex
 from flora.records import Tier
 
 WEB, CITIZEN, EXPERT = Tier.WEB, Tier.CITIZEN, Tier.EXPERT
@@ -35,7 +35,7 @@ def court(
     ]  # fmt: skip
     records.write(folder / "tables" / "a.parquet", records.table(records.IMAGES, rows))
     found, listed = listings.load(folder)
-    letters = [name[0] for name in names(found.ids).to_pylist()]
+    letters = [name[0] for name in to_hex(found.ids).to_pylist()]
     ends = np.array([[letters.index(end) for end in edge[:2]] for edge in edges], np.int32)
     ends = ends.reshape(-1, 2)
     some = np.full(len(ends), 2, np.uint16)
