@@ -15,9 +15,10 @@ import numpy.typing as npt
 
 from dedup import pairs, rule
 from dedup.config import DedupSettings
-from dedup.listings import Bools, Ints, Numbers, Pictures, sort
+from dedup.listings import Bools, Ints, Numbers, Pictures
 from dedup.rule import Answer
 from flora.hashes import Words, distance, mirror_pdq, mirror_phash
+from flora.ids import sort
 
 _CROWD = 500
 """Prints in a component of PDQ hashes, beyond which its pairs are not spelt out."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from dedup.candidates import Edges
 from dedup.listings import Ints, Numbers
+from dedup.vectors import compiled
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +50,24 @@ def stars(place: Numbers, neighbours: Neighbours) -> tuple[Numbers, Ints]:
     *place* is each picture's place in the order of keepers. Only pictures that have edges
     cost any time.
     """
-    keeper = np.arange(len(place), dtype=np.int32)
-    via = np.full(len(place), -1, np.int64)
-    free = np.ones(len(place), np.bool_)
     linked = np.flatnonzero(np.diff(neighbours.starts))
-    for picture in linked[np.argsort(place[linked])].tolist():
-        if not free[picture]:
-            continue
-        free[picture] = False
-        others, edges = neighbours.at(picture)
-        open_ = free[others]
-        yields = others[open_]
-        free[yields] = False
-        keeper[yields] = picture
-        via[yields] = edges[open_]
+    best_first = linked[np.argsort(place[linked])]
+    return _yielding(best_first, neighbours.starts, neighbours.others, neighbours.edges)
+
+
+@compiled
+def _yielding(best_first: Ints, starts: Ints, others: Numbers, edges: Ints) -> tuple[Numbers, Ints]:
+    pictures = len(starts) - 1
+    keeper = np.arange(pictures).astype(np.int32)
+    via = np.full(pictures, -1, np.int64)
+    free = np.ones(pictures, np.bool_)
+    for picture in best_first:
+        if free[picture]:
+            free[picture] = False
+            for place in range(starts[picture], starts[picture + 1]):
+                other = others[place]
+                if free[other]:
+                    free[other] = False
+                    keeper[other] = picture
+                    via[other] = edges[place]
     return keeper, via

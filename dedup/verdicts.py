@@ -48,6 +48,8 @@ class Claims:
     """What stays in its place; -1 for nothing."""
     edge: Ints
     """How it is known to be the same picture as its keeper; -1 where it is held against none."""
+    of_listing: Ints
+    """The claim that each listing makes."""
     genus: dict[int, str] = field(default_factory=dict)
     """Of claims in quarantine, by row."""
 
@@ -83,7 +85,7 @@ class Court:
         """Return the verdict on each claim."""
         neighbours = Neighbours.of(self.edges, len(self.place))
         star, via = stars(self.place, neighbours)
-        picture, species = _claims(self.listings)
+        picture, species, claim = _claims(self.listings)
         centre = star[picture]
         members = np.bincount(star, minlength=len(star))[centre]
         alone = np.where(members > 1, _CODE[Reason.KEEPER], _CODE[Reason.UNIQUE]).astype(np.uint8)
@@ -92,7 +94,7 @@ class Court:
         np.minimum.at(first, star, first.copy())
         claims = Claims(
             picture=picture, species=species, star=centre, cluster=first[centre],
-            keeper=centre.copy(), edge=edge,
+            keeper=centre.copy(), edge=edge, of_listing=claim,
             reason=np.where(edge < 0, alone, self._copy(edge)),
         )  # fmt: skip
         named, differing = species_of(claims)
@@ -169,9 +171,7 @@ def noise(listings: Listings, claims: Claims) -> list[dict[str, float | str]]:
     Reckoned from pictures that are listed more than once: an outvoted label is wrong; of k
     labels among which nothing decides, k - 1 are. Placeholders count for nobody.
     """
-    span = len(listings.species_ids) + 1
-    keys = claims.picture.astype(np.int64) * span + claims.species
-    row = np.searchsorted(keys, listings.picture.astype(np.int64) * span + listings.species)
+    row = claims.of_listing
     named, differing = species_of(claims)
     undecided = np.isin(claims.reason, [_CODE[Reason.CONFLICT], _CODE[Reason.QUARANTINE]])
     wrong = np.where(claims.reason == _CODE[Reason.OUTVOTED], 1.0, 0.0)
@@ -202,11 +202,20 @@ def species_of(claims: Claims) -> tuple[Ints, Ints]:
     return (every - none)[claims.star], every[claims.star]
 
 
-def _claims(listings: Listings) -> tuple[Numbers, Numbers]:
-    """Return picture and species of the claims, in order; species -1 is none."""
+def _claims(listings: Listings) -> tuple[Numbers, Numbers, Ints]:
+    """Return picture and species of the claims, in order (species -1 is none); and the claim of
+    each listing.
+    """
     span = len(listings.species_ids) + 1
-    keys = distinct(listings.picture.astype(np.int64) * span + listings.species + 1)
-    return (keys // span).astype(np.int32), (keys % span - 1).astype(np.int32)
+    keys = listings.picture.astype(np.int64) * span + listings.species + 1
+    order = np.argsort(keys)
+    keys = keys[order]
+    new = np.ones(len(keys), np.bool_)
+    new[1:] = keys[1:] != keys[:-1]
+    claim = np.empty(len(keys), np.int64)
+    claim[order] = np.cumsum(new) - 1
+    keys = keys[new]
+    return (keys // span).astype(np.int32), (keys % span - 1).astype(np.int32), claim
 
 
 def _drop(claims: Claims, rows: Bools, why: Reason) -> None:

@@ -115,14 +115,14 @@ def test_shares_of_two_processes_give_what_one_process_does(
     hashes = alike(2000, words)
     bands = shares.prepare(tmp_path, hashes, radius)
     with Client(cluster) as client:
+        tables = client.map(shares.tabulate, [tmp_path] * len(bands), bands)
         forests = client.gather(
             [
-                client.submit(shares.edges, tmp_path, client.submit(shares.tabulate, tmp_path, band),
-                              radius, keys)
-                for band in bands
+                client.submit(shares.edges, tmp_path, table, radius, keys)
+                for band, table in zip(bands, tables, strict=True)
                 for keys in shares.spans(band, 3)
             ]
-        )  # fmt: skip
+        )
     found = shares.gather(tmp_path, reversed(forests))
     assert found.tolist() == components(hashes, radius).tolist()
 
