@@ -26,16 +26,15 @@ import tempfile
 import time
 import venv
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
+
+from bench.brute_force import all_pairs
 
 PEERS = ("faiss-cpu==1.15.1", "pynear==2.6.0")
 PLAIN = {"NUMBA_CPU_NAME": "x86-64-v3", "NUMBA_CPU_FEATURES": ""}
-_PART, _CACHED = 1000, 2048
 Figures = dict[str, Any]
 
 
@@ -195,7 +194,7 @@ def check_sample(path: Path, radius: int, count: int) -> Figures:
     labels = components(hashes, radius)
     if not np.array_equal(labels[rows[queries]], labels[neighbours]):
         sys.exit("Neighbours are in different components.")
-    truth = _truth(hashes[rows], hashes, radius)
+    truth = all_pairs(hashes[rows], hashes, radius)
     return {"seconds": seconds, **_compared(_codes(queries, neighbours), truth)}
 
 
@@ -204,7 +203,7 @@ def check_pairs(path: Path, radius: int, _: int) -> Figures:
     from dedup.pairs import near_pairs
 
     hashes = np.load(path)
-    truth = _truth(hashes, hashes, radius)
+    truth = all_pairs(hashes, hashes, radius)
     i, j = truth >> np.uint64(32), truth & np.uint64(2**32 - 1)
     truth, i, j = (column[i < j] for column in (truth, i, j))
     apart = np.bitwise_count(hashes[i] ^ hashes[j])
@@ -230,50 +229,6 @@ def _compared(found: Any, truth: Any) -> Figures:
         sys.exit("Pairs were found that are none.")
     lost = len(np.setdiff1d(truth, found, assume_unique=True))
     return {"recall": 1 - lost / max(len(truth), 1), "found": len(found)}
-
-
-def _truth(queries: Any, hashes: Any, radius: int) -> Any:
-    """Return all near pairs, by comparing all with all."""
-
-    def part(start: int) -> Any:
-        found = np.empty(1 << 16, np.uint64)
-        while (count := _loop(queries, start, start + _PART, hashes, radius, found)) > len(found):
-            found = np.empty(count, np.uint64)
-        return found[:count]
-
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        return np.sort(np.concatenate(list(pool.map(part, range(0, len(queries), _PART)))))
-
-
-@numba.njit(cache=True, nogil=True)
-def _loop(queries: Any, first: int, last: int, hashes: Any, radius: int, found: Any) -> int:
-    """Compare queries with all hashes: count over a block, and if there are any, one by one."""
-    count = 0
-    for start in range(0, len(hashes), _CACHED):
-        block = hashes[start : start + _CACHED]
-        for query in range(first, min(last, len(queries))):
-            near, own = 0, queries[query]
-            for other in range(len(block)):
-                near += _bits(own ^ block[other]) <= radius
-            if near:
-                for other in range(len(block)):
-                    if _bits(own ^ block[other]) <= radius:
-                        if count < len(found):
-                            found[count] = (np.uint64(query) << np.uint64(32)) | np.uint64(
-                                start + other
-                            )
-                        count += 1
-    return count
-
-
-@numba.njit(cache=True)
-def _bits(word: Any) -> int:
-    """Count bits by the book: no part of what is tested."""
-    word = word - ((word >> np.uint64(1)) & np.uint64(0x5555555555555555))
-    pairs = np.uint64(0x3333333333333333)
-    word = (word & pairs) + ((word >> np.uint64(2)) & pairs)
-    word = (word + (word >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    return np.int64((word * np.uint64(0x0101010101010101)) >> np.uint64(56))
 
 
 def _summary(labels: Any) -> Figures:
