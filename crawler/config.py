@@ -122,7 +122,7 @@ class CrawlerSettings:
     """Queries a search unit asks; what was answered is kept if it stops half-way."""
     unit_images: int = field(default=10_000, metadata=OPERATIONAL)
     """Pictures a fetch unit brings; one host's pictures share a unit up to this number."""
-    pack_bytes: int = field(default=2**30, metadata=OPERATIONAL)
+    pack_bytes: int = field(default=2**31, metadata=OPERATIONAL)
     """Size at which an image pack is closed and the next one begun."""
     openverse: Openverse = field(default_factory=Openverse)
     commons: Commons = field(default_factory=Commons)

@@ -45,7 +45,7 @@ SETTINGS = (
     f"crawler.gbif.archives=['{archives.GBIF}']",
     f"crawler.eol.manifest={archives.EOL_MANIFEST}",
     f"crawler.eol.names={archives.EOL_NAMES}",
-    "shards.shard_bytes=8388608",
+    "shards.stripe_bytes=131072",
 )
 """What differs from flora.toml: the addresses, and a pace that only one's own machine may see."""
 

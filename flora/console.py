@@ -84,10 +84,11 @@ class Progress:
         """Return the line as it would be shown now."""
         totals, seconds = self.totals, max(time.monotonic() - self._start, 1e-3)
         refused = sum(totals.refused.values())
+        of = f" of {size(totals.todo)}" if totals.todo else ""
         parts = [
             f"{self.stage}: {totals.units_done}/{totals.units} units",
             f"{totals.rows:,} rows ({totals.rows / seconds:,.0f}/s)",
-            f"{size(totals.bytes)} ({size(totals.bytes / seconds)}/s)",
+            f"{size(totals.bytes)}{of} ({size(totals.bytes / seconds)}/s)",
         ]
         if refused:
             reasons = ", ".join(f"{n:,} {why}" for why, n in totals.refused.most_common(3))
@@ -96,6 +97,8 @@ class Progress:
         if totals.left and totals.units_done < totals.units:
             lane, left = next(iter(totals.left.items()))
             parts.append(f"{clock(left)} left at least, for {lane}")
+        elif 0 < totals.bytes < totals.todo:
+            parts.append(f"{clock(seconds / totals.bytes * (totals.todo - totals.bytes))} left")
         elif fresh > 0 and totals.units_done < totals.units:
             left = seconds / fresh * (totals.units - totals.units_done)
             parts.append(f"{clock(left)} left")

@@ -39,7 +39,7 @@ def frame(data: bytes) -> Frame:
     Raises ValueError or LookupError for what no decoder of ours should be given.
     """
     head = b""
-    for marker, start, stop in _segments(data):
+    for marker, start, stop in segments(data):
         if marker in (_SOF_BASELINE, _SOF_EXTENDED, _SOF_PROGRESSIVE):
             head, progressive = data[start:stop], marker == _SOF_PROGRESSIVE
         elif marker in _SOF_OTHERS:
@@ -58,8 +58,12 @@ def frame(data: bytes) -> Frame:
     return Frame(width=width, height=height, memory=memory)
 
 
-def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Yield marker, first and last byte of each segment's content, to the end of the image."""
+def segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield the marker of each segment, where its content starts and stops, to the image's end.
+
+    What is between the stop of a scan's header and the next segment is the scan. Raises ValueError
+    or IndexError where the bytes are no such chain.
+    """
     at = 2
     for _ in range(_SEGMENTS):
         while data[at] == 0xFF and data[at + 1] == 0xFF:
@@ -68,6 +72,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
         if data[at] != 0xFF or marker in _BARE:
             raise ValueError("no marker where one must be")
         if marker == _EOI:
+            yield marker, at + 2, at + 2
             return
         stop = at + 2 + (data[at + 2] << 8 | data[at + 3])
         yield marker, at + 4, stop
@@ -94,7 +99,7 @@ def _check_scans(data: bytes, head: bytes, progressive: bool) -> None:
     zeros_mean: dict[int, int] = {}
     open_bits = {part: [1] * 64 for part in head[6::3][: head[5]]}
     scans = 0
-    for marker, start, stop in _segments(data):
+    for marker, start, stop in segments(data):
         if marker == _DHT:
             zeros_mean.update(_zero_codes(data[start:stop]))
         elif marker == _SOS:

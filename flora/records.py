@@ -4,14 +4,14 @@ Every table is parquet, written whole and never changed. docs/contracts.md says 
 column means; a test holds the two together.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from flora.errors import ContractError
@@ -81,6 +81,8 @@ KEPT = "kept"
 """The `status` of an image row that is not a refusal."""
 
 _HASHES = {"phash", "pdq", "quality"}
+_ROWS = 500_000
+_NONE = "{path}: there is no table here. Run the stage that writes it first."
 _string, _long = pa.string(), pa.int64()
 
 SPECIES = pa.schema(
@@ -202,6 +204,8 @@ INDEX = pa.schema(
         "offset": _long,
         "length": _long,
         "format": _string,
+        "width": pa.int32(),
+        "height": pa.int32(),
         "source": _string,
         "tier": _string,
         "licence": _string,
@@ -264,31 +268,48 @@ def read(path: Path, schema: pa.Schema, columns: Sequence[str] | None = None) ->
     ContractError where there is nothing, a promised column is absent or of another type, or
     hashes were made by another pipeline.
     """
-    columns = list(columns or schema.names)
-    wanted = pa.schema([schema.field(name) for name in columns])
+    wanted = pa.schema([schema.field(name) for name in columns or schema.names])
     files = sorted(path.glob("[!.]*.parquet")) if path.is_dir() else [path]
-    if not files or not files[0].is_file():
-        raise ContractError(f"{path}: there is no table here. Run the stage that writes it first.")
+    if not files:
+        raise ContractError(_NONE.format(path=path))
     tables = []
     for file in files:
-        try:
-            found = ds.dataset(file).schema
+        with _open(file, wanted) as found:
+            tables.append(found.read(columns=wanted.names).select(wanted.names).cast(wanted))
+    return pa.concat_tables(tables)
+
+
+def batches(path: Path, schema: pa.Schema, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """Yield *columns* of the file at *path* as `read` returns them, half a million rows a time."""
+    wanted = pa.schema([schema.field(name) for name in columns])
+    with _open(path, wanted) as found:
+        for batch in found.iter_batches(_ROWS, columns=wanted.names):
+            yield pa.Table.from_batches([batch]).select(wanted.names).cast(wanted)
+
+
+@contextlib.contextmanager
+def _open(file: Path, wanted: pa.Schema) -> Generator[pq.ParquetFile]:
+    """Open a table that has the columns *wanted*. Raises ContractError if it has not."""
+    if not file.is_file():
+        raise ContractError(_NONE.format(path=file))
+    try:
+        with pq.ParquetFile(file) as found:
+            known = found.schema_arrow
             for field in wanted:
-                if field.name not in found.names or found.field(field.name).type != field.type:
+                if field.name not in known.names or known.field(field.name).type != field.type:
                     raise ContractError(
                         f"{file}: column {field.name} is not there as {field.type}. It was written "
                         "by another version, or by another program: run its stage again."
                     )
-            made_by = (found.metadata or {}).get(b"hashes", b"none").decode()
-            if _HASHES.intersection(columns) and made_by != str(PIPELINE):
+            made_by = (known.metadata or {}).get(b"hashes", b"none").decode()
+            if _HASHES.intersection(wanted.names) and made_by != str(PIPELINE):
                 raise ContractError(
                     f"{file}: its hashes were made by pipeline {made_by}, not {PIPELINE}, and "
                     "cannot be compared with others. Fetch its pictures again."
                 )
-            tables.append(pq.read_table(file, columns=columns).cast(wanted))
-        except (OSError, pa.ArrowException) as error:
-            raise ContractError(f"{file} is not a readable parquet table: {error}.") from error
-    return pa.concat_tables(tables)
+            yield found
+    except (OSError, pa.ArrowException) as error:
+        raise ContractError(f"{file} is not a readable parquet table: {error}.") from error
 
 
 def counts(column: pa.ChunkedArray) -> dict[str, int]:

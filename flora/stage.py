@@ -35,6 +35,8 @@ class Unit:
     seconds: float = 0.0
     """The least time it can take where that is known (a polite crawl is as fast as its hosts
     allow). The lanes with the most left go first, and the time left is theirs."""
+    bytes: int = 0
+    """What it comes to where that is known: the time left is then told by bytes."""
     waits: bool = False
     """It mostly waits for others, not for the processor: a worker has many such in hand."""
 
@@ -97,7 +99,9 @@ class Run(contextlib.AbstractContextManager["Run"]):
             return done
         ledger.plan(stage, len(units))
         if open_units or more:
-            totals = Totals(units=len(units), units_done=len(done))
+            totals = Totals(
+                units=len(units), units_done=len(done), todo=sum(unit.bytes for unit in open_units)
+            )
             job = Job(self._connect(), stage, ledger, work, totals, more, self._stopped)
             done.update(job.run(open_units))
         else:

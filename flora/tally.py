@@ -29,6 +29,8 @@ class Totals:
     units_done: int = 0
     rows: int = 0
     bytes: int = 0
+    todo: int = 0
+    """Bytes that there are to do, where that is known."""
     refused: Counter[str] = field(default_factory=Counter)
     hosts: Counter[str] = field(default_factory=Counter)
     left: dict[str, float] = field(default_factory=dict)
@@ -40,8 +42,10 @@ class Totals:
         self.units_done += event.get("units_done", 0)
         self.rows += event.get("rows", 0)
         self.bytes += event.get("bytes", 0)
-        self.refused.update(event.get("refused", {}))
-        self.hosts.update(event.get("hosts", {}))
+        if refused := event.get("refused"):
+            self.refused.update(refused)
+        if hosts := event.get("hosts"):
+            self.hosts.update(hosts)
         self.left = event.get("left", self.left)
         if len(self.hosts) > 2 * _HOSTS_KEPT:  # a crawl meets more hosts than anyone can watch
             self.hosts = Counter(dict(self.hosts.most_common(_HOSTS_KEPT)))

@@ -10,25 +10,33 @@ BLOCK = 512
 END = bytes(2 * BLOCK)
 """What a tar ends with."""
 
-
+_NAME = 100
 _TEMPLATE = tarfile.TarInfo("").tobuf(tarfile.USTAR_FORMAT)
-_NAME, _SIZE, _SUM = slice(0, 100), slice(124, 136), slice(148, 156)
+_OWNER, _TIME, _REST = _TEMPLATE[100:124], _TEMPLATE[135:148], _TEMPLATE[156:]
+_SUM = sum(_OWNER) + sum(_TIME) + sum(_REST) + 8 * ord(" ")  # its own field counts as spaces
+
+
+def header(name: str, size: int) -> bytes:
+    """Return the header of a member of *size* bytes: BLOCK bytes, its data and padding follow.
+
+    *name* is plain ASCII of at most 100 characters, else ValueError is raised. tarfile makes the
+    same bytes, many times slower: most of a header, and of its checksum, is always the same.
+    """
+    plain, digits = name.encode("ascii"), b"%011o" % size
+    if len(plain) > _NAME or len(digits) > 11:
+        raise ValueError(f"{name!r} of {size:,} bytes does not fit into a tar's header")
+    checksum = b"%06o\0 " % (_SUM + sum(plain) + sum(digits))
+    return b"".join((plain.ljust(_NAME, b"\0"), _OWNER, digits, _TIME, checksum, _REST))
 
 
 def member(name: str, data: bytes) -> bytes:
-    """Return the header, *data* and padding of one member; the data begins at byte BLOCK.
+    """Return the header, *data* and padding of one member; the data begins at byte BLOCK."""
+    return b"".join((header(name, len(data)), data, bytes(-len(data) % BLOCK)))
 
-    *name* is plain ASCII of at most 100 characters. tarfile makes the same bytes, six times
-    slower: a header is a template with three fields filled in.
-    """
-    header = bytearray(_TEMPLATE)
-    header[_NAME] = name.encode("ascii").ljust(100, b"\0")
-    header[_SIZE] = b"%011o\0" % len(data)
-    header[_SUM] = b" " * 8
-    header[_SUM] = b"%06o\0 " % sum(header)
-    if len(header) != BLOCK:
-        raise ValueError(f"{name!r} does not fit into a tar's header")
-    return b"".join((header, data, bytes(-len(data) % BLOCK)))
+
+def size(header: bytes) -> int:
+    """Return the bytes of data that *header* announces."""
+    return int(header[124:135], 8)
 
 
 def padded(length: int) -> int:

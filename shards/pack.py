@@ -1,48 +1,67 @@
-"""One shard: a tar of samples, `<key>.cls`, `<key>.jpg`, `<key>.json` each.
+"""One sample as it lies in a tar, `<key>.cls`, `<key>.jpg`, `<key>.json`, and what it says.
 
-The key is the picture's id: webdataset cuts a key at its first dot, so names would not do.
+The members stand in order of suffix, as webdataset's own writer has them; `cls` comes before
+every format of pictures. The key is the picture's id: webdataset cuts a key at its first dot,
+so names would not do.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
-from flora import tar
-from flora.ledger import publish
-from flora.packs import Packs
-from flora.tally import Meter
+import pyarrow as pa
+import pyarrow.json as pa_json
 
-_ABOUT = ("species_id", "name", "source", "tier", "licence", "creator", "page_url", "url",
-          "observation_id")  # fmt: skip
+from flora import records, tar
 
+ABOUT = ("species_id", "name", "source", "tier", "licence", "creator", "page_url", "url",
+         "observation_id", "width", "height")  # fmt: skip
+"""What a sample's JSON tells of its picture."""
 
-def write(path: Path, rows: Iterable[Mapping[str, Any]], packs: Packs, meter: Meter) -> list[int]:
-    """Write the samples *rows* to the tar *path*; return the offset of each one's picture."""
-    offsets, end = [], 0
-    with publish(path) as draft, draft.open("wb") as file:
-        for row in rows:
-            picture = packs.read(row["pack"], row["offset"], row["length"])
-            for suffix, data in _members(row, picture):
-                if data is picture:
-                    offsets.append(end + tar.BLOCK)
-                end += file.write(tar.member(f"{row['image_id']}.{suffix}", data))
-            meter.count(rows=1, bytes=len(picture))
-        file.write(tar.END)
-    return offsets
+AROUND = 7 * tar.BLOCK
+"""About the bytes of a sample beside its picture: headers, label, JSON of up to 1 KiB, padding."""
+
+_INDEXED = pa.schema([records.INDEX.field(name) for name in ABOUT if name in records.INDEX.names])
+_json = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode
 
 
-def room(row: Mapping[str, Any]) -> int:
-    """Return about how many bytes a sample takes in a tar (its JSON is taken as 1 KiB)."""
-    return 3 * tar.BLOCK + tar.BLOCK + 1024 + tar.padded(row["length"])
+def wrap(row: Mapping[str, Any], format: str, length: int) -> tuple[bytes, bytes]:
+    """Return what stands before and after a picture's *length* bytes.
+
+    *row* has the image_id, which is the key, the label and the columns of ABOUT.
+    """
+    key = row["image_id"]
+    before = tar.member(f"{key}.cls", b"%d" % row["label"])
+    about = tar.member(f"{key}.json", _json({name: row[name] for name in ABOUT}).encode())
+    head, after = tar.header(f"{key}.{format}", length), bytes(-length % tar.BLOCK)
+    if format < "json":
+        return before + head, after + about
+    return before + about + head, after
 
 
-def _members(row: Mapping[str, Any], picture: bytes) -> Iterator[tuple[str, bytes]]:
-    """Yield the members of a sample in order of suffix, as webdataset's own writer does."""
-    about = {name: row[name] for name in _ABOUT}
-    members = {
-        "cls": str(row["label"]).encode(),
-        row["format"]: picture,
-        "json": json.dumps(about, ensure_ascii=False, sort_keys=True).encode(),
-    }
-    yield from sorted(members.items())
+class Told(NamedTuple):
+    """What the members around a picture tell of it."""
+
+    key: str
+    format: str
+    label: int
+    json: bytes
+
+
+def read(before: bytes, after: bytes, length: int) -> Told:
+    """Return what stands before and after a picture's *length* bytes."""
+    name = before[-tar.BLOCK :].partition(b"\0")[0].decode("ascii")
+    key, _, format = name.partition(".")
+    member = before[2 * tar.BLOCK : -tar.BLOCK] or after[-length % tar.BLOCK :]
+    label = before[tar.BLOCK : 2 * tar.BLOCK].rstrip(b"\0")
+    return Told(key, format, int(label), member[tar.BLOCK : tar.BLOCK + tar.size(member)])
+
+
+def index(told: Sequence[Told]) -> pa.Table:
+    """Return the columns of the index that samples tell themselves: it says what they do."""
+    lines = pa.BufferReader(b"\n".join(each.json for each in told))
+    as_indexed = pa_json.ParseOptions(explicit_schema=_INDEXED, unexpected_field_behavior="ignore")
+    table = pa_json.read_json(lines, parse_options=as_indexed)
+    for name in ("key", "format", "label"):
+        table = table.append_column(name, pa.array([getattr(each, name) for each in told]))
+    return table.append_column("image_id", table["key"])

@@ -1,80 +1,120 @@
-"""Train, val or test: decided for whole groups of pictures that know of each other.
+"""Train, val or test: decided for whole groups of pictures that know of each other; and the order.
 
 Two pictures of one observation, or of one duplicate cluster, stand on the same side, whatever
-species they are listed under. Which side is a matter of the seed and the group's name alone.
+species they are listed under. Side and place are drawn by lot (shards/lots.py), from a picture's
+id and the seed: neither the order of the tables nor the number of workers has a part in them.
 """
 
-import hashlib
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
+from flora.ids import Ints, Words
 from shards.config import ShardSettings
+from shards.lots import draw
 
 TRAIN, VAL, TEST = SPLITS = ("train", "val", "test")
 
+Sides = npt.NDArray[np.int8]
+"""Of each picture: its place in `SPLITS`."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
-    """What the split needs to know of a picture."""
-
-    image_id: str
-    species_id: str
-    links: tuple[str, ...]
-    """Names of what it shares with others: its observation, its cluster."""
+SIDE, PLACE, CAP = range(3)
+"""What a lot is drawn for. One lot for all would put what is left over by val and test, the
+train pictures of frequent species, behind those of rare ones."""
 
 
-def split(members: Sequence[Member], settings: ShardSettings) -> dict[str, str]:
-    """Return image_id -> train, val or test.
+def groups(pictures: int, linked: Ints, keys: Words) -> Ints:
+    """Return for each of so many *pictures* the first one that it is linked to, by any chain.
 
-    A species with `min_images` or more gives its shares to val and test, to the nearest whole
-    group that fits; all others, and every species' rest, go to train.
+    *linked* are pictures, *keys* what they have: two with the same key are linked.
     """
-    groups: dict[str, list[Member]] = defaultdict(list)
-    for member, root in zip(members, _roots(members), strict=True):
-        groups[root].append(member)
-    by_species: dict[str, list[str]] = defaultdict(list)
-    for root, group in groups.items():
-        by_species[min(member.species_id for member in group)].append(root)
-    sides: dict[str, str] = {}
-    for roots in by_species.values():
-        total = sum(len(groups[root]) for root in roots)
-        room = {TEST: 0, VAL: 0}
+    order = np.argsort(keys, kind="stable")
+    same = keys[order[1:]] == keys[order[:-1]]
+    a, b = linked[order[:-1][same]], linked[order[1:][same]]
+    first = np.arange(pictures)
+    while len(a):  # hook each tree onto a smaller one beside it, then make all trees flat
+        np.minimum.at(first, np.maximum(a, b), np.minimum(a, b))
+        while not np.array_equal(flat := first[first], first):
+            first = flat
+        a, b = first[a], first[b]
+        apart = a != b
+        a, b = a[apart], b[apart]
+    return first
+
+
+def split(ids: Words, species: Ints, group: Ints, settings: ShardSettings) -> Sides:
+    """Return the side of each picture. *group*: of each the first picture it is linked to.
+
+    A species with `min_images` or more gives its shares to test and val, to the nearest whole
+    group that fits; all others, and every species' rest, go to train. A group that has several
+    species counts for the first of them.
+    """
+    size = np.bincount(group, minlength=len(ids))
+    home = np.full(len(ids), np.iinfo(np.int64).max)
+    np.minimum.at(home, group, species)
+    roots = np.flatnonzero(size)
+    order = roots[np.lexsort((draw(ids[roots], settings.seed, SIDE), home[roots]))]
+    sizes, homes = size[order], home[order]
+    starts = np.flatnonzero(np.diff(homes, prepend=-1))
+    totals = np.add.reduceat(sizes, starts) if len(starts) else sizes
+    sides = np.zeros(len(ids), np.int8)
+    ends = np.append(starts[1:], len(order))[: len(starts)]
+    for start, end, total in zip(starts, ends, totals.tolist(), strict=True):
         if total >= settings.min_images:
-            room = {TEST: round(total * settings.test), VAL: round(total * settings.val)}
-        for root in sorted(roots, key=lambda root: _draw(settings.seed, root)):
-            size = len(groups[root])
-            side = next((side for side, left in room.items() if size <= left), TRAIN)
-            if side != TRAIN:
-                room[side] -= size
-            sides.update({member.image_id: side for member in groups[root]})
+            given = _shares(sizes[start:end].tolist(), total, settings)
+            sides[order[start : start + len(given)]] = given
+    return sides[group]
+
+
+def _shares(sizes: Sequence[int], total: int, settings: ShardSettings) -> list[int]:
+    """Return the sides of a species' groups, given their sizes in order of their lots.
+
+    Only as far as there is any room: the rest goes to train.
+    """
+    val, test = round(total * settings.val), round(total * settings.test)
+    sides = []
+    for size in sizes:
+        if not val and not test:
+            break
+        if size <= test:
+            test -= size
+            sides.append(SPLITS.index(TEST))
+        elif size <= val:
+            val -= size
+            sides.append(SPLITS.index(VAL))
+        else:
+            sides.append(SPLITS.index(TRAIN))
     return sides
 
 
-def shuffled(image_ids: Sequence[str], seed: int) -> list[str]:
-    """Return *image_ids* in an order that depends on the ids and the seed alone."""
-    return sorted(image_ids, key=lambda image_id: _draw(seed, image_id))
+def within_cap(
+    ids: Words, species: Ints, tier: npt.NDArray[np.int8], sides: Sides, settings: ShardSettings
+) -> Ints:
+    """Return the pictures that stay where a species has `max_images` to train on at most.
+
+    The best tiers first, then by lot.
+    """
+    if not settings.max_images:
+        return np.arange(len(ids))
+    train = np.flatnonzero(sides == SPLITS.index(TRAIN))
+    lots = draw(ids[train], settings.seed, CAP)
+    order = train[np.lexsort((lots, tier[train], species[train]))]
+    starts = np.flatnonzero(np.diff(species[order], prepend=-1))
+    counts = np.diff(starts, append=len(order))
+    rank = np.arange(len(order)) - np.repeat(starts, counts)
+    stays = np.ones(len(ids), np.bool_)
+    stays[order[rank >= settings.max_images]] = False
+    return np.flatnonzero(stays)
 
 
-def _draw(seed: int, name: str) -> bytes:
-    return hashlib.sha256(f"{seed}:{name}".encode()).digest()
+def positions(ids: Words, sides: Sides, seed: int) -> Ints:
+    """Return each picture's place in the order of all: train first, then val, then test.
 
-
-def _roots(members: Sequence[Member]) -> list[str]:
-    """Return each member's group: the smallest image_id it is linked to (union-find)."""
-    parent = list(range(len(members)))
-
-    def root(index: int) -> int:
-        while parent[index] != index:
-            parent[index] = parent[parent[index]]
-            index = parent[index]
-        return index
-
-    first: dict[str, int] = {}
-    for index, member in enumerate(members):
-        for link in member.links:
-            a, b = root(first.setdefault(link, index)), root(index)
-            if members[b].image_id < members[a].image_id:
-                a, b = b, a
-            parent[b] = a
-    return [members[root(index)].image_id for index in range(len(members))]
+    *ids* are in order, so that even two lots that are the same number give one order.
+    """
+    order = np.argsort(draw(ids, seed, PLACE), kind="stable")
+    order = order[np.argsort(sides[order], kind="stable")]
+    place = np.empty(len(ids), np.int64)
+    place[order] = np.arange(len(ids))
+    return place
