@@ -1,21 +1,24 @@
-"""The stream: which pictures make which step, and their pixels.
+"""The stream: the pictures of each step, from the shards to a rank's device.
 
 What a step is made of depends on (seed, step) alone, never on the number of ranks or of
-workers or on what ran before; so a run goes on anywhere, exactly.
+workers or on what ran before; so a run goes on anywhere, exactly. A rank's workers share the
+rows of every batch, so that each reads runs of its own (see train/order.py) and keeps no more.
+
+A picture that cannot be decoded stays where it is, grey, and weighs nothing. Another in its
+place would be seen twice in an epoch, and whether that one is any better is known only when it
+is decoded; so every rank goes on with what it has, and loss and gradient are divided by the
+pictures that count.
 """
 
 import hashlib
 import signal
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cache, lru_cache
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -25,11 +28,12 @@ from flora.command import end_with_parent
 from flora.console import say
 from flora.errors import ContractError
 from train.config import TrainSettings
-from train.pixels import CENTRE_SHARE, Pixels, augment, centre, decode
+from train.order import Order, Whole
+from train.pixels import Pixels, augment, centre
+from train.split import Split
 from train.world import World
 
 SPLITS = ("train", "val", "test")
-Whole = npt.NDArray[np.int64]
 _GREY = 127
 
 
@@ -43,38 +47,6 @@ class Batch(NamedTuple):
     """1, or 0 for a picture that could not be decoded: it is grey, and counts for nothing."""
     bad: list[str]
     """The keys of those."""
-
-
-class Split:
-    """The pictures of one split, by their place in it."""
-
-    def __init__(self, folder: Path, rows: pa.Table) -> None:
-        self.folder = folder
-        self.keys: list[str] = rows["key"].to_pylist()
-        self.labels: Whole = rows["label"].to_numpy().astype(np.int64)
-        self._shards, self._shard = np.unique(np.array(rows["shard"], str), return_inverse=True)
-        self._offsets, self._lengths = rows["offset"].to_numpy(), rows["length"].to_numpy()
-
-    def __len__(self) -> int:
-        return len(self.keys)
-
-    def read(self, place: int) -> bytes:
-        """Return the bytes of a picture."""
-        with (self.folder / self._shards[self._shard[place]]).open("rb") as shard:
-            shard.seek(self._offsets[place])
-            data: bytes = shard.read(self._lengths[place])
-        return data
-
-    def check(self) -> None:
-        """Raise ContractError for a shard that is absent or too short."""
-        for number, name in enumerate(self._shards):
-            path, mine = self.folder / name, self._shard == number
-            end = (self._offsets[mine] + self._lengths[mine]).max()
-            if not path.is_file() or path.stat().st_size < end:
-                raise ContractError(
-                    f"{path}: is not there, or is shorter than the index says. "
-                    "Delete its receipt and run the shards stage again."
-                )
 
 
 class Shards:
@@ -120,53 +92,52 @@ class Shards:
             split.check()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """Which pictures make which step: each once an epoch, in another order every epoch."""
-
-    count: int
-    batch_size: int
-    seed: int
-
-    @property
-    def steps(self) -> int:
-        """Steps of an epoch; the last may be a small one."""
-        return -(-self.count // self.batch_size)
-
-    def places(self, step: int) -> Whole:
-        """Return the pictures of global step *step*, counted from the start of training."""
-        epoch, step = divmod(step, self.steps)
-        order = _permutation(self.seed, epoch, self.count)
-        return order[step * self.batch_size : (step + 1) * self.batch_size]
-
-
-@lru_cache(maxsize=2)  # an epoch, and the next, where workers are ahead
-def _permutation(seed: int, epoch: int, count: int) -> Whole:
-    return np.random.default_rng([seed, epoch]).permutation(count)
-
-
 class Stream(Dataset[Batch]):
-    """The pictures of each step, augmented: a rank's share of them."""
+    """The pictures of each step, augmented: what a worker of a rank decodes of them.
+
+    Item n is part n % `parts` of step n // `parts`, as a DataLoader deals items out to workers.
+    """
 
     def __init__(self, split: Split, order: Order, world: World, settings: TrainSettings) -> None:
         self.split, self.order, self.world, self.settings = split, order, world, settings
+        self.parts = _parts(settings)
+        self._held: dict[int, dict[int, bytes]] = {}
+        """Of each row, what was read of its run and not yet taken."""
 
-    def __getitem__(self, step: int) -> Batch:
+    def __getitem__(self, number: int) -> Batch:
         crop, size = self.settings.full.smallest_crop, self.settings.image_size
-        epoch = step // self.order.steps
+        epoch = number // self.parts // self.order.steps
+        places, pictures = self.read(number)
 
         def view(data: bytes, key: str) -> Pixels:
-            chance = Random(f"{self.settings.seed}/{epoch}/{key}")
-            return augment(decode(data, round(size / crop**0.5)), size, crop, chance)
+            return augment(data, size, crop, Random(f"{self.settings.seed}/{epoch}/{key}"))
 
-        return _batch(self.split, self.world.share(self.order.places(step)), size, view)
+        return _batch(self.split, places, pictures, size, view)
+
+    def read(self, number: int) -> tuple[Whole, list[bytes]]:
+        """Return the places and the bytes of the pictures of an item."""
+        step, part = divmod(number, self.parts)
+        rows = self.world.share(np.arange(self.order.rows(step)))
+        found = [self._take(step, row) for row in _part(rows, part, self.parts).tolist()]
+        return np.array([place for place, _ in found], np.int64), [data for _, data in found]
+
+    def _take(self, step: int, row: int) -> tuple[int, bytes]:
+        """Return the place and the bytes of a picture; its run is read if it is not held."""
+        left = self.order.left(step, row)
+        place = int(left[0])
+        if place not in self._held.get(row, ()):
+            first, stop, wanted = int(left.min()), int(left.max()) + 1, set(left.tolist())
+            pictures = zip(range(first, stop), self.split.read(first, stop), strict=True)
+            self._held[row] = {at: data for at, data in pictures if at in wanted}
+        return place, self._held[row].pop(place)
 
 
 class Gallery(Dataset[Batch]):
-    """A split as it is, in the order of the index: a rank's share of it."""
+    """A split as it is, in the order of the index: what a worker of a rank decodes of it."""
 
     def __init__(self, split: Split, world: World, settings: TrainSettings) -> None:
         self.split, self.size = split, settings.image_size
+        self.parts = _parts(settings)
         self.places = world.share(np.arange(len(split)))
         self.batch_size = max(1, settings.batch_size // world.size)
 
@@ -174,30 +145,36 @@ class Gallery(Dataset[Batch]):
         return max(1, -(-len(self.places) // self.batch_size))
 
     def __getitem__(self, number: int) -> Batch:
-        def view(data: bytes, _key: str) -> Pixels:
-            return centre(decode(data, round(self.size / CENTRE_SHARE)), self.size)
-
-        places = self.places[number * self.batch_size :][: self.batch_size]
-        return _batch(self.split, places, self.size, view)
+        batch, part = divmod(number, self.parts)
+        places = self.places[batch * self.batch_size :][: self.batch_size]
+        places = _part(places, part, self.parts)
+        pictures = self.split.read(int(places[0]), int(places[-1]) + 1) if len(places) else ()
+        return _batch(
+            self.split, places, pictures, self.size, lambda data, _: centre(data, self.size)
+        )
 
 
 def load(
-    dataset: Dataset[Batch], numbers: range, world: World, settings: TrainSettings
+    dataset: Stream | Gallery, numbers: range, world: World, settings: TrainSettings
 ) -> Iterator[Batch]:
-    """Yield the batches *numbers* on the rank's device, decoded ahead if there are workers."""
+    """Yield the batches *numbers* on the rank's device, decoded ahead if there are workers.
+
+    Never an empty one: a grey picture that weighs nothing stands for none.
+    """
     loader = DataLoader(
         dataset,
         batch_size=None,
-        sampler=numbers,
+        sampler=range(numbers.start * dataset.parts, numbers.stop * dataset.parts),
         num_workers=settings.data_workers,
         worker_init_fn=_watch_rank,
         pin_memory=world.device.type == "cuda",
     )
-    for pixels, labels, weights, bad in loader:
-        for key in bad:
+    pieces = iter(loader)
+    for _ in numbers:
+        batch = _join([next(pieces) for _ in range(dataset.parts)], world.device)
+        for key in batch.bad:
             _tell(key)
-        on = world.device
-        yield Batch(pixels.to(on), labels.to(on), weights.to(on), bad)
+        yield batch if len(batch.labels) else _none(settings.image_size, world.device)
 
 
 @torch.no_grad()
@@ -220,14 +197,27 @@ def visit(
     return table[:, :-1], table[:, -1] > 0
 
 
-def _batch(split: Split, places: Whole, size: int, view: Callable[[bytes, str], Pixels]) -> Batch:
-    """Return *places* as a batch; never an empty one: a grey picture stands for none."""
-    rows = max(len(places), 1)
-    pixels = np.full((rows, size, size, 3), _GREY, np.uint8)
-    labels, weights, bad = np.zeros(rows, np.int64), np.zeros(rows, np.float32), []
-    for row, place in enumerate(places):
-        data, key = split.read(place), split.keys[place]
-        labels[row] = split.labels[place]
+def _parts(settings: TrainSettings) -> int:
+    """Return how many workers share a batch."""
+    return max(1, settings.data_workers)
+
+
+def _part(items: Whole, part: int, parts: int) -> Whole:
+    return np.array_split(items, parts)[part]
+
+
+def _batch(
+    split: Split,
+    places: Whole,
+    pictures: Iterable[bytes],
+    size: int,
+    view: Callable[[bytes, str], Pixels],
+) -> Batch:
+    """Return the *pictures* at *places* as a batch."""
+    rows, bad = len(places), []
+    pixels, weights = np.full((rows, size, size, 3), _GREY, np.uint8), np.zeros(rows, np.float32)
+    for row, data in enumerate(pictures):
+        key = split.keys[places[row]]
         try:
             pixels[row] = view(data, key)
             weights[row] = 1
@@ -235,9 +225,33 @@ def _batch(split: Split, places: Whole, size: int, view: Callable[[bytes, str], 
             bad.append(key)
     return Batch(
         torch.from_numpy(pixels).permute(0, 3, 1, 2),
-        torch.from_numpy(labels),
+        torch.from_numpy(split.labels[places]),
         torch.from_numpy(weights),
         bad,
+    )
+
+
+def _join(parts: list[Batch], device: torch.device) -> Batch:
+    """Return *parts* as one batch on *device*."""
+
+    def whole(tensors: Iterable[torch.Tensor]) -> torch.Tensor:
+        return torch.cat([tensor.to(device, non_blocking=True) for tensor in tensors])
+
+    return Batch(
+        whole(part.pixels for part in parts),
+        whole(part.labels for part in parts),
+        whole(part.weights for part in parts),
+        [key for part in parts for key in part.bad],
+    )
+
+
+def _none(size: int, device: torch.device) -> Batch:
+    pixels = torch.full((1, 3, size, size), _GREY, dtype=torch.uint8)
+    return Batch(
+        pixels.to(device),
+        torch.zeros(1, dtype=torch.int64, device=device),
+        torch.zeros(1, device=device),
+        [],
     )
 
 

@@ -7,9 +7,10 @@ import torch
 from torch import nn
 
 from train.config import TrainSettings
-from train.data import Batch, Order, Shards, Stream, load, visit
+from train.data import Batch, Shards, Stream, load, visit
 from train.metrics import truth_ranks
 from train.model import Classifier
+from train.order import Order
 from train.world import World
 
 

@@ -1,52 +1,160 @@
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
 from flora import records
 from flora.errors import ContractError
 from tests.train.squares import TINY, edit, pack
-from train.data import Order, Shards, Stream, visit
+from train.data import Batch, Shards, Stream, load, visit
+from train.order import Order
+from train.split import Split
 from train.world import World
 
-ORDER = Order(count=30, batch_size=8, seed=0)
+CHUNKS = np.array([0, 9, 10, 17, 30])
+"""Places where the chunks of 30 pictures begin, and the end."""
+
+
+def order() -> Order:
+    return Order(CHUNKS, batch_size=8, seed=0)
 
 
 def worlds(size: int) -> list[World]:
     return [World(rank=rank, size=size) for rank in range(size)]
 
 
+def together(batches: list[Batch]) -> list[torch.Tensor]:
+    return [torch.cat(tensors) for tensors in list(zip(*batches, strict=True))[:3]]
+
+
+class Watched(Split):
+    """A split that knows what was read of it."""
+
+    def read(self, first: int, stop: int) -> Iterator[bytes]:
+        reads.append(range(first, stop))
+        return super().read(first, stop)
+
+
+reads: list[range] = []
+
+
 def test_an_epoch_takes_every_picture_once_in_its_own_order() -> None:
+    asked = order()
     epochs = [
-        np.concatenate([ORDER.places(epoch * ORDER.steps + step) for step in range(ORDER.steps)])
+        np.concatenate([asked.places(epoch * asked.steps + step) for step in range(asked.steps)])
         for epoch in range(3)
     ]
     assert all(sorted(epoch) == list(range(30)) for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) == 3
 
 
+def test_the_order_is_the_same_from_whichever_step_it_is_asked() -> None:
+    asked = order()
+    steps = range(3 * asked.steps)
+    forth = {step: tuple(asked.places(step)) for step in steps}
+    assert forth == {step: tuple(asked.places(step)) for step in reversed(steps)}
+    assert forth == {step: tuple(order().places(step)) for step in steps}
+
+
+@pytest.mark.parametrize("count", [1, 7, 8, 9, 1000])
+@pytest.mark.parametrize("batch_size", [1, 8, 2000])
+def test_any_number_of_pictures_makes_up_batches_of_any_size(count: int, batch_size: int) -> None:
+    chunks = np.unique([0, count // 3, count // 2, count])
+    asked = Order(chunks, batch_size=batch_size, seed=1)
+    found = [asked.places(step) for step in range(asked.steps)]
+    assert sorted(np.concatenate(found)) == list(range(count))
+    assert {len(batch) for batch in found[:-1]} <= {batch_size}
+
+
+def test_a_batch_is_drawn_from_many_chunks() -> None:
+    asked = Order(np.arange(0, 100_001, 100), batch_size=50, seed=0)
+    spread = [len(set(asked.places(step) // 100)) for step in range(0, asked.steps, 100)]
+    assert min(spread) >= 48
+
+
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 40])
 def test_the_shares_of_any_number_of_ranks_make_up_the_same_batch(size: int) -> None:
-    for step in range(2 * ORDER.steps):
-        shares = [world.share(ORDER.places(step)) for world in worlds(size)]
-        assert (np.concatenate(shares) == ORDER.places(step)).all()
+    asked = order()
+    for step in range(2 * asked.steps):
+        shares = [world.share(asked.places(step)) for world in worlds(size)]
+        assert (np.concatenate(shares) == asked.places(step)).all()
         assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
-def test_any_number_of_ranks_sees_the_same_pixels(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [0, 1, 3, 20])
+def test_any_number_of_ranks_and_workers_sees_the_same_pixels(tmp_path: Path, workers: int) -> None:
+    train = Shards(pack(tmp_path / "shards", bad=(3,))).splits["train"]
+    settings = replace(TINY, data_workers=workers)
+    parts = max(1, workers)
+    alone = Stream(train, order(), World(), TINY)
+    for size in (1, 2, 4):
+        streams = [Stream(train, order(), world, settings) for world in worlds(size)]
+        for step in (0, 1, 2, 3, 4, 7):
+            items = range(step * parts, (step + 1) * parts)
+            shared = together([stream[item] for stream in streams for item in items])
+            assert all(map(torch.equal, shared, together([alone[step]])))
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_an_epoch_reads_every_picture_once_in_few_pieces(
+    tmp_path: Path, size: int, workers: int
+) -> None:
+    folder = pack(tmp_path / "shards")
+    train = Watched(folder, records.read(folder / "index.parquet", records.INDEX)[:30])
+    settings = replace(TINY, data_workers=workers)
+    asked = Order(np.array([0, 15, 30]), batch_size=8, seed=0)
+    reads.clear()
+    for world in worlds(size):
+        stream = Stream(train, asked, world, settings)
+        for number in range(stream.parts * asked.steps):
+            stream.read(number)
+    assert max(Counter(place for each in reads for place in each).values()) <= 2
+    assert sum(map(len, reads)) <= 30 + 6  # the last step is a small one, shared out anew
+    assert len(reads) <= 8 + 1 + 6
+
+
+def test_a_stream_that_goes_on_elsewhere_goes_on_the_same(tmp_path: Path) -> None:
     train = Shards(pack(tmp_path / "shards")).splits["train"]
-    (alone,) = (Stream(train, ORDER, world, TINY)[5] for world in worlds(1))
-    shared = [Stream(train, ORDER, world, TINY)[5] for world in worlds(3)]
-    assert torch.equal(torch.cat([batch.pixels for batch in shared]), alone.pixels)
-    assert torch.equal(torch.cat([batch.labels for batch in shared]), alone.labels)
+    before = Stream(train, order(), World(), TINY)
+    steps = [together([before[step]]) for step in range(10)]
+    after = [Stream(train, order(), world, TINY) for world in worlds(2)]
+    for step in range(5, 10):
+        assert all(map(torch.equal, together([stream[step] for stream in after]), steps[step]))
+
+
+def test_chunks_are_neighbours_in_one_shard_of_a_few_mebibytes() -> None:
+    lengths = np.random.default_rng(0).integers(20_000, 100_000, 400_000)
+    shards = np.repeat(["train-000000.tar", "train-000001.tar"], [150_000, 250_000])
+    ends = np.concatenate([np.cumsum(lengths[:150_000]), np.cumsum(lengths[150_000:])])
+    rows = {"key": [""] * 400_000, "label": [0] * 400_000, "shard": shards,
+            "offset": ends - lengths, "length": lengths}  # fmt: skip
+    split = Split(Path(), pa.table(rows))
+    chunks = split.chunks(256)
+    assert chunks[0] == 0
+    assert chunks[-1] == 400_000
+    assert 150_000 in chunks
+    sizes = np.add.reduceat(lengths, chunks[:-1])
+    assert sizes.max() < (4 << 20) + 100_000
+    assert np.median(sizes) > 4_000_000
+    assert len(split.chunks(10_000)) > 16 * 10_000  # a large batch wants smaller ones
+
+
+def test_the_chunks_of_a_little_data_are_single_pictures(tmp_path: Path) -> None:
+    train = Shards(pack(tmp_path / "shards")).splits["train"]
+    assert train.chunks(8).tolist() == list(range(31))
 
 
 def test_a_rank_without_pictures_gets_a_grey_one_that_weighs_nothing(tmp_path: Path) -> None:
     train = Shards(pack(tmp_path / "shards")).splits["train"]
-    batch = Stream(train, ORDER, World(rank=6, size=7), TINY)[3]  # the last step has six
+    world = World(rank=6, size=7)
+    stream = Stream(train, order(), world, TINY)
+    (batch,) = load(stream, range(3, 4), world, TINY)  # the last step has six
     assert batch.weights.tolist() == [0]
     assert batch.bad == []
     assert (batch.pixels == 127).all()
@@ -55,11 +163,23 @@ def test_a_rank_without_pictures_gets_a_grey_one_that_weighs_nothing(tmp_path: P
 def test_a_picture_that_cannot_be_decoded_weighs_nothing_and_is_named(tmp_path: Path) -> None:
     train = Shards(pack(tmp_path / "shards", bad=(11,))).splits["train"]
     found: Counter[str] = Counter()
-    for step in range(ORDER.steps):
-        batch = Stream(train, ORDER, World(), TINY)[step]
+    stream = Stream(train, order(), World(), TINY)
+    for step in range(order().steps):
+        batch = stream[step]
         assert (batch.weights == 0).sum() == len(batch.bad)
         found.update(batch.bad)
     assert found == {"train0011": 1}
+
+
+def test_workers_that_share_a_batch_change_nothing(tmp_path: Path) -> None:
+    train = Shards(pack(tmp_path / "shards", bad=(11,))).splits["train"]
+    asked, ahead = order(), replace(TINY, data_workers=2)
+    streams = [Stream(train, asked, World(), settings) for settings in (TINY, ahead)]
+    alone = list(load(streams[0], range(2, 7), World(), TINY))
+    shared = list(load(streams[1], range(2, 7), World(), ahead))
+    for one, other in zip(alone, shared, strict=True):
+        assert all(map(torch.equal, together([one]), together([other])))
+        assert one.bad == other.bad
 
 
 def test_a_visit_brings_a_row_of_every_picture_in_order(tmp_path: Path) -> None:
@@ -118,4 +238,21 @@ def test_a_shard_that_was_cut_off_is_noticed_before_training(tmp_path: Path) -> 
     shard = folder / "train-000000.tar"
     shard.write_bytes(shard.read_bytes()[:20_000])
     with pytest.raises(ContractError, match="shorter than the index says"):
+        Shards(folder)
+
+
+def test_a_shard_that_is_cut_off_later_ends_the_run(tmp_path: Path) -> None:
+    folder = pack(tmp_path / "shards")
+    train = Shards(folder).splits["train"]
+    shard = folder / "train-000000.tar"
+    shard.write_bytes(shard.read_bytes()[:20_000])
+    with pytest.raises(ContractError, match="shorter than the index says"):
+        visit(lambda batch: batch.labels[:, None], train, World(), TINY)
+
+
+def test_an_index_in_another_order_than_its_tars_is_refused(tmp_path: Path) -> None:
+    folder = pack(tmp_path / "shards")
+    index = records.read(folder / "index.parquet", records.INDEX)
+    records.write(folder / "index.parquet", index.take(list(range(42))[::-1]))
+    with pytest.raises(ContractError, match="not in the order of the tars"):
         Shards(folder)
