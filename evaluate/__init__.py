@@ -1,0 +1,1 @@
+"""How good: figures from tables of predictions and from any system's run files."""
