@@ -6,16 +6,17 @@ DATA   ?= data
 CLUSTER ?= local
 ARGS   ?=
 
-RUN    := $(VENV)/bin/python -m
+PY     := $(VENV)/bin/python -m
 FLAGS   = --data $(DATA) --cluster $(CLUSTER) $(if $(CONFIG),--config $(CONFIG)) $(if $(LIMIT),--limit $(LIMIT)) $(if $(DRY_RUN),--dry-run) $(ARGS)
+WHERE   = $(if $(NODES),--nodes $(NODES)) $(if $(GPUS),--gpus $(GPUS)) $(if $(RUN),--run $(RUN))
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo checklist crawl fetch dedup shards train evaluate report status \
-        bench test check format lint types clean
+        bench test test-slurm check format lint types clean
 
 help:  ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 	@echo '  variables: DATA= SPECIES= LIMIT= CLUSTER= CONFIG= DRY_RUN=1 ARGS="--set section.key=value"'
 
 install: $(READY)  ## Make .venv with all that is needed
@@ -29,40 +30,43 @@ $(READY): pyproject.toml
 
 demo: DATA := $(if $(filter file,$(origin DATA)),data/demo,$(DATA))
 demo: $(READY)  ## The whole job on this machine, in minutes: PHOTOS= CHECKLIST= for pictures of yours
-	$(RUN) demo $(FLAGS) $(if $(PHOTOS),--photos $(PHOTOS)) $(if $(CHECKLIST),--checklist $(CHECKLIST))
+	$(PY) demo $(FLAGS) $(if $(PHOTOS),--photos $(PHOTOS)) $(if $(CHECKLIST),--checklist $(CHECKLIST))
 
 checklist: $(READY)  ## Read a list of names: CHECKLIST=file-or-folder [EXTEND=1]
-	$(RUN) flora $(FLAGS) checklist $(or $(CHECKLIST),$(error CHECKLIST= is the list to read: ThePlantList, World Flora Online or WCVP)) $(if $(EXTEND),--extend)
+	$(PY) flora $(FLAGS) checklist $(or $(CHECKLIST),$(error CHECKLIST= is the list to read: ThePlantList, World Flora Online or WCVP)) $(if $(EXTEND),--extend)
 
 crawl: $(READY)  ## Search and fetch: SPECIES=file-or-names [RETRY=timeout,http_5xx]
-	$(RUN) crawler $(FLAGS) $(if $(SPECIES),--species "$(SPECIES)") $(if $(RETRY),--retry "$(RETRY)")
+	$(PY) crawler $(FLAGS) $(if $(SPECIES),--species "$(SPECIES)") $(if $(RETRY),--retry "$(RETRY)")
 
 fetch: $(READY)  ## Fetch a list of URLs, no search: URLS=file.txt, .csv or .parquet [RETRY=...]
-	$(RUN) crawler $(FLAGS) $(if $(RETRY),--retry "$(RETRY)") fetch --urls "$(or $(URLS),$(error URLS= is the list: a txt, csv or parquet))"
+	$(PY) crawler $(FLAGS) $(if $(RETRY),--retry "$(RETRY)") fetch --urls "$(or $(URLS),$(error URLS= is the list: a txt, csv or parquet))"
 
 dedup: $(READY)  ## Find duplicates and decide what stays: [HOLDOUT=folder-or-table]
-	$(RUN) dedup $(FLAGS) $(if $(HOLDOUT),--holdout "$(HOLDOUT)")
+	$(PY) dedup $(FLAGS) $(if $(HOLDOUT),--holdout "$(HOLDOUT)")
 
-shards: $(READY)  ## Pack what stays
-	$(RUN) shards $(FLAGS)
+shards: $(READY)  ## Pack what stays: [VERIFY=1 reads it all again]
+	$(PY) shards $(FLAGS) $(if $(VERIFY),--verify)
 
-train: $(READY)  ## Train on the shards
-	$(RUN) train $(FLAGS)
+train: $(READY)  ## Train on the shards: [NODES=n] of SLURM [GPUS=of-each] [RUN=name]
+	$(PY) train $(FLAGS) $(WHERE)
 
-evaluate: $(READY)  ## Evaluate the trained model
-	$(RUN) train $(FLAGS) evaluate
+evaluate: $(READY)  ## Evaluate the trained model: the same variables
+	$(PY) train $(FLAGS) $(WHERE) evaluate
 
 report: $(READY)  ## Write DATA/report.html
-	$(RUN) report $(FLAGS)
+	$(PY) report $(FLAGS)
 
 status: $(READY)  ## What is done and what is left
-	$(RUN) flora $(FLAGS) status
+	$(PY) flora $(FLAGS) status
 
 bench: $(READY)  ## Measure a claim: NAME=checklist, ...
-	$(VENV)/bin/python -m bench.$(or $(NAME),$(error NAME= is one of: $(patsubst bench/%.py,%,$(wildcard bench/[a-z]*.py)))) $(CHECKLIST) $(ARGS)
+	$(VENV)/bin/python -m bench.$(or $(NAME),$(error NAME= is one of: $(filter-out %_peers,$(patsubst bench/%.py,%,$(shell grep -lE "^def main|__main__" bench/[a-z]*.py))))) $(CHECKLIST) $(ARGS)
 
 test: $(READY)  ## The tests
 	$(VENV)/bin/python -m pytest $(ARGS)
+
+test-slurm: $(READY)  ## Train and pack on a SLURM of four nodes, set up on this machine: as root, Debian
+	$(VENV)/bin/python -m pytest tests/slurm -rs $(ARGS)
 
 check: lint types test  ## Format, lint, types and tests
 

@@ -4,8 +4,10 @@ import contextlib
 import logging
 import os
 import socket
+import subprocess
 from collections.abc import Generator
 from dataclasses import dataclass, field
+from typing import Any
 
 import dask
 from distributed import Client, LocalCluster
@@ -14,9 +16,19 @@ from flora import dashboard
 from flora.config import OPERATIONAL
 from flora.console import say
 from flora.errors import ConfigError
+from flora.slurm import SlurmSettings, is_here
 from flora.tally import Tally
 
 _CONNECT_SECONDS = 15
+_JOBS = 8
+"""Workers on SLURM, a job each, where the settings do not say how many."""
+_ENVIRONMENT = {
+    "OMP_NUM_THREADS": 1,
+    "MALLOC_ARENA_MAX": 2,
+    "DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "critical",
+}
+"""All that reaches a worker before it imports anything: one thread for numeric libraries (the
+workers are the parallelism), no heap for each of the threads that wait for hosts, a quiet log."""
 _told: set[str] = set()  # dashboards whose address was said: the stages of one process share one
 
 
@@ -25,11 +37,13 @@ class ClusterSettings:
     """How many hands, and where they can be watched."""
 
     workers: int = field(default=0, metadata=OPERATIONAL)
-    """Worker processes of a local cluster; 0 means one a core."""
+    """Worker processes; 0 means one a core on this machine, and 8 on SLURM, each a job."""
     memory: str = field(default="2GiB", metadata=OPERATIONAL)
-    """Limit of one local worker; beyond it Dask restarts the worker and the unit is tried again."""
+    """Limit of one worker; beyond it Dask restarts the worker and the unit is tried again."""
     dashboard: str = field(default="127.0.0.1:8787", metadata=OPERATIONAL)
     """Address of the dashboard. Loopback by default: it shows all and asks nobody's name."""
+    slurm: SlurmSettings = field(default_factory=SlurmSettings)
+    """What a SLURM cluster wants to be told of a job."""
 
     def __post_init__(self) -> None:
         if self.workers < 0:
@@ -41,13 +55,17 @@ class ClusterSettings:
 
 @contextlib.contextmanager
 def connect(target: str, settings: ClusterSettings) -> Generator[Client]:
-    """Yield a client of *target*: `local` starts processes, `tcp://…` joins a scheduler.
+    """Yield a client of *target*: `local` starts processes, `slurm` has SLURM start them,
+    `tcp://…` joins a scheduler.
 
-    Raises ConfigError where no scheduler answers.
+    Raises ConfigError where no scheduler answers, or SLURM refuses the jobs.
     """
     _quiet()
     if target == "local":
         with _local(settings) as cluster, Client(cluster) as client:
+            yield _watched(client)
+    elif target == "slurm":
+        with _slurm(settings) as cluster, Client(cluster) as client:
             yield _watched(client)
     elif target.startswith(("tcp://", "tls://")):
         try:
@@ -60,7 +78,9 @@ def connect(target: str, settings: ClusterSettings) -> Generator[Client]:
         with client:
             yield _watched(client)
     else:
-        raise ConfigError(f"--cluster {target}: write `local` or the scheduler's tcp:// address.")
+        raise ConfigError(
+            f"--cluster {target}: write `local`, `slurm` or a scheduler's tcp:// address."
+        )
 
 
 def _quiet() -> None:
@@ -72,15 +92,8 @@ def _quiet() -> None:
 
 
 def _local(settings: ClusterSettings) -> LocalCluster:
-    # The environment is all that reaches a worker before it imports anything: one thread
-    # for numeric libraries (the workers are the parallelism), no heap for each of the threads
-    # that wait for hosts, and a quiet log.
-    environment = {
-        "OMP_NUM_THREADS": 1,
-        "MALLOC_ARENA_MAX": 2,
-        "DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "critical",
-    }
-    dask.config.set({f"distributed.nanny.pre-spawn-environ.{k}": v for k, v in environment.items()})
+    for name, value in _ENVIRONMENT.items():
+        dask.config.set({f"distributed.nanny.pre-spawn-environ.{name}": value})
     # Dask looks at itself a hundred times a second: at the stacks of all threads, at memory. With
     # threads that wait for hosts that is a tenth of a processor, and nobody looks at it here.
     dask.config.set(
@@ -98,6 +111,44 @@ def _local(settings: ClusterSettings) -> LocalCluster:
         host="127.0.0.1",
         dashboard_address=_free_address(settings.dashboard),
     )
+
+
+def _slurm(settings: ClusterSettings) -> Any:
+    """Start a scheduler here, and have SLURM start its workers on the nodes, a job each.
+
+    Workers come and go as the queue lets them; one that its time limit ends is replaced.
+    """
+    if not is_here():
+        raise ConfigError(
+            "--cluster slurm: there is no sbatch on this machine. Run it on a login node of the "
+            "cluster, or leave the flag out."
+        )
+    from dask_jobqueue import SLURMCluster
+
+    ours = settings.slurm
+    cluster = SLURMCluster(
+        queue=ours.partition or None,
+        account=ours.account or None,
+        walltime=ours.time,
+        interface=ours.interface or None,
+        cores=1,
+        processes=1,
+        memory=settings.memory,
+        job_script_prologue=[f"export {name}={value}" for name, value in _ENVIRONMENT.items()],
+        job_extra_directives=["--output=/dev/null", *ours.lines],  # units that fail tell us
+        scheduler_options={"dashboard_address": _free_address(settings.dashboard)},
+    )
+    asked = ["sbatch", "--test-only"]
+    answer = subprocess.run(asked, input=cluster.job_script(), capture_output=True, text=True)
+    if answer.returncode:
+        cluster.close()
+        raise ConfigError(
+            f"--cluster slurm: sbatch refuses ({answer.stderr.strip()}). Partition, account, time "
+            "and further lines are in flora.toml, [cluster.slurm]."
+        )
+    jobs = settings.workers or _JOBS
+    cluster.adapt(minimum_jobs=jobs, maximum_jobs=jobs)
+    return cluster
 
 
 def _free_address(address: str) -> str:

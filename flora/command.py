@@ -45,7 +45,9 @@ def parser(prog: str, description: str) -> argparse.ArgumentParser:
         help="override one setting; may be repeated")  # fmt: skip
     add("--limit", type=_positive, metavar="N", help="take only the first N (a trial run)")
     add("--dry-run", action="store_true", help="print the settings, what would run, and why")
-    add("--cluster", default="local", help="local (default), or the tcp:// address of a scheduler")
+    add(
+        "--cluster", default="local", help="local (default), slurm, or a scheduler's tcp:// address"
+    )
     add("-v", "--verbose", action="store_true", help="show tracebacks")
     return flags
 

@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-STAGES = {"crawler", "dedup", "shards", "train", "report"}
+STAGES = {"crawler", "dedup", "shards", "train", "evaluate", "report"}
 MAY_USE = {
     "torch": {"train"},
     "timm": {"train"},
     "torchvision": {"train"},
     "dask": {"flora/cluster.py"},
+    "dask_jobqueue": {"flora/cluster.py"},
     "distributed": {
         "flora/cluster.py",
         "flora/dashboard.py",

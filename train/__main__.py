@@ -1,8 +1,15 @@
-"""`python -m train`: trains a run. `python -m train evaluate`: tells what it is worth."""
+"""`python -m train`: trains a run. `python -m train evaluate`: tells what it is worth.
 
+With `--nodes N` on a SLURM cluster; `srun` and `torchrun` may start the same command as ranks.
+`python -m train weights NAME` brings the weights of a backbone, for nodes without internet.
+"""
+
+import argparse
+import contextlib
 import dataclasses
 import hashlib
 import json
+import os
 import re
 import sys
 import time
@@ -16,11 +23,12 @@ from flora.config import digest
 from flora.console import say, show
 from flora.errors import ConfigError, ContractError
 from flora.ledger import Ledger, Receipt, publish, sweep
-from train import launch, weights
+from flora.slurm import is_here
+from train import hub, launch, slurm, weights
 from train.config import TrainSettings
 from train.data import Shards
 from train.evaluate import SPLITS
-from train.job import Job
+from train.job import STOPPED, Job, Stopped, listen
 
 _MADE = (
     "receipts/*.json",
@@ -33,22 +41,37 @@ _MADE = (
 """What a run's folder holds of one recipe; the receipts go first."""
 
 
-def train(options: Options, run: str = "main", gpus: int | None = None) -> None:
-    """Train *run*: from its start, from where it was killed, or not at all if it is done."""
+def train(
+    options: Options, run: str = "main", gpus: int | None = None, nodes: int | None = None
+) -> None:
+    """Train *run*: from its start, from where it was killed, or not at all if it is done.
+
+    With *nodes*, on so many of a SLURM cluster, or of this machine where there is none.
+    """
     job = _job("train", options, run)
-    ranks, cuda = launch.devices(job.settings, gpus)
-    ledger = Ledger(job.folder)
     if options.dry_run:
         say(config.show(job.settings, "train"))
         state = "is done" if _is_trained(job) else _state(job)
-        say(f"train: run {run} {state}; {ranks} {'GPUs' if cuda else 'processes'}.")
+        say(f"train: run {run} {state}; {_where(job, gpus, nodes)}.")
+        if nodes:
+            show(slurm.script(job, options, gpus, nodes))
         return
-    with ledger.lock():
+    if nodes and is_here() and not _is_trained(job):
+        return slurm.submit(job, options, gpus, nodes)
+    ledger, first = Ledger(job.folder), launch.is_first()
+    with ledger.lock() if first else contextlib.nullcontext():
         if _is_trained(job):
-            say(f"train: run {run} was trained before.")
+            _tell(f"train: run {run} was trained before.")
             return
-        _open(job, run)
+        if first:
+            _open(job, run)
+            slurm.check_progress(job.folder)
+        if nodes:
+            say(f"train: {_where(job, gpus, nodes)}.")
+        ranks, cuda = launch.devices(job.settings, gpus, nodes)
         result = launch.run(job, ranks, cuda=cuda)
+        if not first:
+            return
         receipt = Receipt(
             unit="train",
             recipe=job.recipe,
@@ -65,10 +88,12 @@ def train(options: Options, run: str = "main", gpus: int | None = None) -> None:
         ledger.write(receipt)
 
 
-def evaluate(options: Options, run: str = "main", gpus: int | None = None) -> None:
+def evaluate(
+    options: Options, run: str = "main", gpus: int | None = None, nodes: int | None = None
+) -> None:
     """Evaluate *run* on val and test, unless that was done before, and show the figures."""
     job = _job("evaluate", options, run)
-    ledger = Ledger(job.folder)
+    ledger, first = Ledger(job.folder), launch.is_first()
     if not _is_trained(job):
         raise ContractError(
             f"{job.folder}: holds no finished run of these settings and shards. "
@@ -76,18 +101,24 @@ def evaluate(options: Options, run: str = "main", gpus: int | None = None) -> No
         )
     receipts = ledger.receipts()
     recipe = digest(job.recipe, receipts["train"].detail["model"])
-    done = "evaluate" in receipts and receipts["evaluate"].recipe == recipe
+    path = job.folder / "evaluation.json"
+    done = "evaluate" in receipts and receipts["evaluate"].recipe == recipe and path.is_file()
     if options.dry_run:
         say(f"evaluate: run {run} {'is done' if done else 'would be evaluated'}.")
+        if nodes:
+            show(slurm.script(job, options, gpus, nodes))
         return
-    path = job.folder / "evaluation.json"
-    with ledger.lock():
-        if done and path.is_file():
-            say(f"evaluate: run {run} was evaluated before.")
+    if nodes and is_here() and not done:
+        return slurm.submit(job, options, gpus, nodes)
+    with ledger.lock() if first else contextlib.nullcontext():
+        if done:
+            _tell(f"evaluate: run {run} was evaluated before.")
         else:
-            ranks, cuda = launch.devices(job.settings, gpus)
+            ranks, cuda = launch.devices(job.settings, gpus, nodes)
             start = time.monotonic()
             found = launch.run(job, ranks, cuda=cuda)
+            if not first:
+                return
             receipt = Receipt(
                 unit="evaluate",
                 recipe=recipe,
@@ -97,7 +128,25 @@ def evaluate(options: Options, run: str = "main", gpus: int | None = None) -> No
                 detail={name: _headline(figures) for name, figures in found.items()},
             )
             ledger.write(receipt)
-        show(_text(json.loads(path.read_text(encoding="utf-8"))))
+        if first:
+            show(_text(json.loads(path.read_text(encoding="utf-8"))))
+
+
+def _where(job: Job, gpus: int | None, nodes: int | None) -> str:
+    """Say on what a run is trained."""
+    if nodes and is_here():
+        return f"a SLURM job of {nodes} nodes"
+    ranks, cuda = launch.devices(job.settings, gpus, nodes)
+    here = f"{ranks} {'GPUs' if cuda else 'processes'}"
+    if not nodes:
+        return here
+    return f"there is no sbatch here, so {nodes} nodes are {here} of this machine, over loopback"
+
+
+def _tell(text: str) -> None:
+    """Say *text* once, not by every rank."""
+    if launch.is_first():
+        say(text)
 
 
 def _job(task: Literal["train", "evaluate"], options: Options, run: str) -> Job:
@@ -105,7 +154,10 @@ def _job(task: Literal["train", "evaluate"], options: Options, run: str) -> Job:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", run):
         raise ConfigError(f"--run {run}: a run's name is letters, digits and . _ - only.")
     if options.cluster != "local":
-        raise ConfigError(f"--cluster {options.cluster}: training does not run on Dask.")
+        raise ConfigError(
+            f"--cluster {options.cluster}: training does not run on Dask. For the nodes of a "
+            "SLURM cluster say --nodes N."
+        )
     settings = options.settings("train", TrainSettings)
     start = weights.fingerprint(settings)
     shards = options.data / "shards"
@@ -190,13 +242,41 @@ def _now() -> str:
 
 def main() -> int:
     """Read the flags and do what they say."""
+    listen()
     flags = parser("train", "Train a classifier on the shards, or evaluate one.")
-    flags.add_argument("task", nargs="?", choices=("train", "evaluate"), default="train")
+    tasks = ("train", "evaluate", "weights")
+    flags.add_argument("task", nargs="?", choices=tasks, default="train")
+    flags.add_argument("name", nargs="?", help="weights: the backbone, as timm names it")
     flags.add_argument("--run", default="main", metavar="NAME", help="name of the run (main)")
     flags.add_argument("--gpus", type=int, metavar="G", help="GPUs to use (all; 0 for none)")
+    flags.add_argument("--nodes", type=int, metavar="N", help="nodes, each with so many GPUs")
+    flags.add_argument("--to", type=Path, metavar="FILE", help="weights: where to put them")
     args = flags.parse_args()
+    if (args.task == "weights") != (args.name is not None):
+        flags.error("the task `weights`, and no other, takes the name of a backbone")
+    if args.nodes is not None and args.nodes < 1:
+        flags.error(f"--nodes {args.nodes}: there must be one at least")
+    code = guard(lambda: _do(args), verbose=args.verbose)
+    if code and launch.is_rank():  # the others may wait for this one, and it for them
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+def _do(args: argparse.Namespace) -> None:
+    shared = options(args)
+    if args.task == "weights":
+        path = args.to or shared.data / "weights" / f"{args.name}.safetensors"
+        hub.fetch(args.name, path)
+        say(f"weights: {path} holds them; train.backbone and train.weights may name the two.")
+        return
+    slurm.adopt()
     task = train if args.task == "train" else evaluate
-    return guard(lambda: task(options(args), args.run, args.gpus), verbose=args.verbose)
+    try:
+        task(shared, args.run, args.gpus, args.nodes)
+    except Stopped as stop:
+        _tell(f"{args.task}: {stop}; the same command goes on from there.")
+        raise SystemExit(STOPPED) from None
 
 
 if __name__ == "__main__":

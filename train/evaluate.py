@@ -10,8 +10,9 @@ from flora import records
 from flora.errors import ContractError
 from flora.ledger import publish
 from train import metrics, model
-from train.data import Batch, Shards, Split, visit
+from train.data import Batch, Shards, visit
 from train.job import Job
+from train.split import Split
 from train.world import World
 
 SPLITS = ("val", "test")

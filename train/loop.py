@@ -17,8 +17,8 @@ from torch.nn import functional
 from flora.errors import StageError
 from train import model, phases
 from train.checkpoint import Checkpoints
-from train.data import Batch, Order, Shards
-from train.job import Job
+from train.data import Batch, Shards
+from train.job import Job, Stopped, is_asked_to_stop
 from train.journal import Journal, Watch
 from train.phases import Phase
 from train.world import World
@@ -56,17 +56,15 @@ class Trainer:
     def __init__(self, job: Job, shards: Shards, world: World) -> None:
         self.job, self.shards, self.world, self.settings = job, shards, world, job.settings
         self.epochs = (self.settings.head.epochs, self.settings.full.epochs)
-        self.order = Order(
-            count=len(shards.splits["train"]),
-            batch_size=self.settings.batch_size,
-            seed=self.settings.seed,
-        )
+        self.order = shards.splits["train"].order(self.settings.batch_size, self.settings.seed)
         self.model = model.create(self.settings, len(shards.classes)).to(world.device)
         self.checkpoints = Checkpoints(job.folder / "checkpoints", job.recipe)
         self.journal = Journal(job.folder / "metrics.jsonl") if world.rank == 0 else None
         self.place = Place()
         self.memory: dict[str, Any] | None = None
         """State of the optimiser that a checkpoint brought."""
+        self.stopping = False
+        """Some rank was asked to stop, and all know it."""
 
     def run(self) -> dict[str, Any]:
         """Train to the end, from wherever the run stands; return what the receipt should tell."""
@@ -106,11 +104,14 @@ class Trainer:
                     watch.figures = self._line(phase, epoch + (in_epoch > 0), in_epoch == 0)
                 if self.journal:
                     watch.step = place.step
-                    watch.tick()
+                    if watch.due():
+                        watch.tick()
                 late = time.monotonic() - saved >= self.settings.checkpoint_seconds
-                if late and place.step < total:
+                if (late or self.stopping) and place.step < total:
                     self._save(optimizer)
                     saved = time.monotonic()
+                    if self.stopping:
+                        raise Stopped(f"stopped as asked, at step {place.step} of {total}")
 
     def _step(self, phase: Phase, optimizer: torch.optim.AdamW, batch: Batch, pace: float) -> float:
         """Take one step; return how many pictures, of all ranks, it was made of."""
@@ -118,7 +119,8 @@ class Trainer:
             group["lr"] = group["peak"] * pace
         torch.manual_seed(_seed(self.settings.seed, phase.name, self.place.step, self.world.rank))
         optimizer.zero_grad()
-        sums = torch.zeros(3, device=self.world.device)
+        sums = torch.zeros(4, device=self.world.device)
+        sums[0] = is_asked_to_stop()  # summed with the rest, so that all stop at the same step
         size = _CHUNK if self.world.device.type == "cpu" else len(batch.labels)
         rows = (batch.pixels, batch.labels, batch.weights)
         chunks = (torch.split(tensor, size) for tensor in rows)
@@ -130,8 +132,9 @@ class Trainer:
             loss = (losses * weights).sum()
             loss.backward()  # adds to what the chunks before gave
             hits = (logits.argmax(1) == labels) * weights
-            sums += torch.stack([loss.detach(), hits.sum(), weights.sum()])
-        loss_sum, hit_sum, images = self._together(sums, optimizer)
+            sums[1:] += torch.stack([loss.detach(), hits.sum(), weights.sum()])
+        wishes, loss_sum, hit_sum, images = self._together(sums, optimizer)
+        self.stopping = wishes > 0
         optimizer.step()
         self.place.loss += loss_sum
         self.place.hits += hit_sum

@@ -13,23 +13,25 @@ from typing import Any
 
 from flora.command import end_with_parent
 from flora.errors import FloraError
-from train.job import Job
+from train.job import Job, Stopped, listen
 
 
 def main() -> None:
     """Do the job, and answer."""
     end_with_parent(signal.SIGKILL)
+    listen()
     answer, sys.stdout = sys.stdout, sys.stderr  # nothing else may speak there
     try:
-        result = _work(pickle.load(sys.stdin.buffer))
-    except FloraError as error:
+        result = work(pickle.load(sys.stdin.buffer))
+    except (FloraError, Stopped) as error:
         _leave(answer, {"error": type(error).__name__, "text": str(error)})
     except Exception:
         _leave(answer, {"error": "", "text": traceback.format_exc()[-4000:]})
     json.dump({"result": result}, answer)
 
 
-def _work(job: Job) -> dict[str, Any]:
+def work(job: Job) -> dict[str, Any]:
+    """Do this process's part of *job*, among the ranks that its environment tells of."""
     # Imported late: the parent's end is watched for during the seconds that torch takes.
     import torch
 
@@ -43,10 +45,16 @@ def _work(job: Job) -> dict[str, Any]:
     # A debugging aid, and slow:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     shards = Shards(job.shards, job.limit)
-    if job.task == "train":
-        result = Trainer(job, shards, here).run()
-    else:
-        result = evaluate(job, shards, here)
+    try:
+        if job.task == "train":
+            result = Trainer(job, shards, here).run()
+        else:
+            result = evaluate(job, shards, here)
+    except Stopped:  # all ranks did, at the same step
+        # srun ends the others when the first has left; they are to leave with their own code.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        world.leave()
+        raise
     world.leave()
     return result
 

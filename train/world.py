@@ -1,7 +1,11 @@
 """The ranks of a run, and the little they say to one another."""
 
+import contextlib
 import datetime
+import fcntl
 import os
+import socket
+import struct
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -39,13 +43,14 @@ class World:
 def join() -> World:
     """Join the ranks that the environment tells of, as torchrun and our launcher set it."""
     cuda = torch.cuda.is_available()
-    world = World(
-        rank=int(os.environ["RANK"]),
-        size=int(os.environ["WORLD_SIZE"]),
-        device=torch.device("cuda", int(os.environ["LOCAL_RANK"])) if cuda else torch.device("cpu"),
-    )
-    if cuda:
-        torch.cuda.set_device(world.device)
+    device = torch.device("cpu")
+    if cuda:  # a scheduler may show each rank the one that is its own
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+        torch.cuda.set_device(device)
+    world = World(rank=int(os.environ["RANK"]), size=int(os.environ["WORLD_SIZE"]), device=device)
+    name = _interface(os.environ["MASTER_ADDR"])
+    if name:
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", name)
     dist.init_process_group("nccl" if cuda else "gloo", timeout=_PATIENCE)
     return world
 
@@ -54,3 +59,22 @@ def leave() -> None:
     """Leave together: a rank that goes first makes the others abort."""
     dist.barrier()
     dist.destroy_process_group()
+
+
+def _interface(host: str) -> str | None:
+    """Return the network interface that reaches *host* (IPv4, Linux).
+
+    Gloo would take the one that this machine's own name stands for, which on many is loopback.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
+        probe.connect((host, 9))  # chooses a way, and sends nothing
+        mine = probe.getsockname()[0]
+        for _, name in socket.if_nameindex():
+            with contextlib.suppress(OSError):  # an interface without an address
+                answer = fcntl.ioctl(probe, _SIOCGIFADDR, struct.pack("256s", name.encode()))
+                if socket.inet_ntoa(answer[20:24]) == mine:
+                    return name
+    return None
+
+
+_SIOCGIFADDR = 0x8915  # netdevice(7)

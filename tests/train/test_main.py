@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from tests.train.squares import TINY, pack
 from train import launch
 from train.__main__ import evaluate, train
 from train.data import Shards
-from train.job import Job
+from train.job import STOPPED, Job
 from train.loop import Trainer
 from train.world import World
 
@@ -118,18 +119,65 @@ def test_a_run_killed_and_started_again_ends_the_same(finished: Path, tmp_path: 
         time.sleep(0.05)
     assert not Ledger(run_of(tmp_path)).receipts()
     train(flags)
-    assert told(run_of(tmp_path)) == told(run_of(finished))
-    mine, theirs = weights(run_of(tmp_path)), weights(run_of(finished))
+    assert_same(run_of(tmp_path), run_of(finished))
+
+
+def test_a_run_asked_to_stop_writes_a_checkpoint_and_goes_on_the_same(
+    finished: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "shards").symlink_to(finished / "shards")
+    flags = options(tmp_path, "train.checkpoint_seconds=600")
+    command = [sys.executable, "-m", "train", "--data", str(tmp_path), "--nodes", "2"]
+    command += ["--config", str(flags.config), "--set=train.checkpoint_seconds=600"]
+    command += ["--set=train.ranks=1"]
+    here = {**os.environ, "PATH": ""}  # without SLURM, wherever these tests are run
+    launcher = subprocess.Popen(command, env=here, stderr=subprocess.PIPE, text=True)
+    try:
+        wait_for_step(launcher, run_of(tmp_path), 4)  # the end of the first phase
+        launcher.send_signal(signal.SIGUSR1)
+        said = launcher.communicate(timeout=60)[1]
+    finally:
+        launcher.kill()
+        launcher.wait()
+    assert launcher.returncode == STOPPED
+    assert "2 nodes are 2 processes of this machine" in said
+    assert re.search(r"stopped as asked, at step [1-7] of 8; the same command goes on", said)
+    assert not (run_of(tmp_path) / "model.pt").exists()
+    train(flags)
+    assert_same(run_of(tmp_path), run_of(finished))
+
+
+def test_torchrun_may_start_the_ranks(finished: Path, tmp_path: Path) -> None:
+    (tmp_path / "shards").symlink_to(finished / "shards")
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
+    command += ["--standalone", "-m", "train", "--data", str(tmp_path)]
+    command += ["--config", str(options(tmp_path).config)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert_same(run_of(tmp_path), run_of(finished))
+    assert Ledger(run_of(tmp_path)).receipts()["train"].detail["ranks"] == 2
+
+
+def assert_same(run: Path, other: Path) -> None:
+    """See that two runs told the same and ended with the same weights, to the last bit."""
+    assert told(run) == told(other)
+    mine, theirs = weights(run), weights(other)
     assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
 
 
-def killed_at_step(launcher: subprocess.Popen[bytes], run: Path, step: int) -> list[int]:
-    """Kill *launcher* once there is a checkpoint of *step* or later; return its ranks."""
+def wait_for_step(launcher: subprocess.Popen[Any], run: Path, step: int) -> None:
+    """Return once there is a checkpoint of *step* or later."""
     deadline = time.monotonic() + 120
     while max((int(path.name[:9]) for path in run.glob("checkpoints/*.pt")), default=0) < step:
         assert launcher.poll() is None, "the launcher ended by itself"
         assert time.monotonic() < deadline, "no checkpoint came"
         time.sleep(0.02)
+
+
+def killed_at_step(launcher: subprocess.Popen[bytes], run: Path, step: int) -> list[int]:
+    """Kill *launcher* once there is a checkpoint of *step* or later; return its ranks."""
+    wait_for_step(launcher, run, step)
     children = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text()
     os.kill(launcher.pid, signal.SIGKILL)
     return [int(child) for child in children.split()]
@@ -197,6 +245,19 @@ def test_a_folder_in_use_is_left_alone(finished: Path, monkeypatch: pytest.Monke
 def test_a_run_is_named_by_a_plain_word(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match="--run"):
         train(Options(data=tmp_path), run=name)
+
+
+def test_a_dry_run_shows_the_batch_script(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    pack(tmp_path / "shards")
+    train(options(tmp_path, dry_run=True), nodes=4)
+    heard = capfd.readouterr()
+    assert heard.out.startswith("#!/bin/bash\n#SBATCH ")
+    assert "exec srun" in heard.out
+    assert "there is no sbatch here, so 4 nodes are 8 processes of this machine" in heard.err
+    assert not run_of(tmp_path).exists()
 
 
 def test_more_gpus_than_there_are_is_a_mistake() -> None:

@@ -45,8 +45,8 @@ def test_a_crop_has_the_pixels_of_the_whole(
         assert x <= left and y <= top and right <= x + part.shape[1]
         inside = part[top - y : bottom - y, left - x : right - x]
         assert np.array_equal(inside, expected[top:bottom, left:right]), box
-        inner = part[2:-2, 2:-2]
-        assert np.array_equal(inner, expected[y + 2 :, x + 2 :][: len(inner), : inner.shape[1]])
+        inner = part[1:-1, 1:-1]
+        assert np.array_equal(inner, expected[y + 1 :, x + 1 :][: len(inner), : inner.shape[1]])
 
 
 def test_only_the_tiles_under_the_crop_are_decoded() -> None:
@@ -64,19 +64,23 @@ def test_grey_pictures_have_tiles_too() -> None:
     assert np.array_equal(part, expected[y : y + 48, x : x + 40])
 
 
+@pytest.mark.parametrize("sampling", ["4:4:4", "4:2:2", "4:2:0"])
 @pytest.mark.parametrize("shrink", [2, 4, 8])
-def test_a_crop_comes_smaller_where_that_will_do(shrink: int) -> None:
-    data = encode(noisy((640, 480)), "JPEG", subsampling="4:2:0", restart_marker_blocks=4)
+def test_a_crop_comes_smaller_where_that_will_do(shrink: int, sampling: str) -> None:
+    data = encode(noisy((640, 480)), "JPEG", subsampling=sampling, restart_marker_blocks=4)
     small = np.asarray(
         simplejpeg.decode_jpeg(
             data, "RGB", fastdct=True, min_factor=shrink,
             min_height=480 // shrink, min_width=640 // shrink,
         )
     )  # fmt: skip
-    part, (x, y) = decode_crop(data, (200, 100, 400, 300), shrink=shrink)
-    assert part.shape[0] < 480 // shrink and part.shape[1] < 640 // shrink
-    inner = part[2:-2, 2:-2]
-    assert np.array_equal(inner, small[y + 2 :, x + 2 :][: len(inner), : inner.shape[1]])
+    for box in ((200, 100, 400, 300), (65, 17, 128, 96), (639, 0, 640, 480)):
+        left, top = (side // shrink for side in box[:2])
+        right, bottom = (-(-side // shrink) for side in box[2:])
+        part, (x, y) = decode_crop(data, box, shrink=shrink)
+        assert part.shape[0] * part.shape[1] < small.shape[0] * small.shape[1] // 2
+        inside = part[top - y : bottom - y, left - x : right - x]
+        assert np.array_equal(inside, small[top:bottom, left:right])
 
 
 @pytest.mark.parametrize(
@@ -107,6 +111,33 @@ def test_broken_bytes_are_an_error() -> None:
     for broken in (b"", b"\xff\xd8", data[:100], data[: len(data) // 2], lost, b"GIF89a" + data):
         with pytest.raises(ValueError, match=r".+"):
             decode_crop(broken, box)
+
+
+def test_a_crop_of_what_was_tampered_with_has_its_size_or_is_an_error() -> None:
+    data = encode(noisy((160, 96)), "JPEG", restart_marker_blocks=1)
+    rng, refused = np.random.default_rng(1), 0
+    for _ in range(400):
+        broken = bytearray(data[: rng.integers(2, len(data))] if rng.random() < 0.3 else data)
+        broken[rng.integers(2, len(broken)) - 1] = rng.integers(256)
+        try:
+            part, (x, y) = decode_crop(bytes(broken), (40, 20, 100, 50))
+        except ValueError:
+            refused += 1
+        else:
+            assert part.ndim == 3 and x <= 40 and y <= 20
+    assert 50 < refused < 400
+
+
+@pytest.mark.parametrize("spoilt", [b"\xff\xd5", b"\xff\xd9", b"\xff\xd8"])
+def test_markers_out_of_turn_are_left_to_the_decoder(spoilt: bytes) -> None:
+    data = encode(noisy((320, 208)), "JPEG", restart_marker_blocks=4)
+    broken = data.replace(b"\xff\xd1", spoilt, 1)
+    with pytest.raises(ValueError, match=r".+"):
+        decode_crop(broken, (150, 100, 200, 150))
+    late = data[::-1].replace(b"\xd1\xff", spoilt[::-1], 1)[::-1]
+    part, corner = decode_crop(late, (150, 20, 200, 50))
+    assert corner != (0, 0)
+    assert np.array_equal(part, decode_crop(data, (150, 20, 200, 50))[0])
 
 
 def test_a_frame_that_lies_about_its_factors_is_an_error() -> None:
