@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dedup.bands import Band
-from dedup.vectors import LANES, compiled
+from dedup.vectors import LANES
+from flora.compiled import compiled
 
 PLANES = {1: 1, 4: 2}
 """Words of a hash -> words of it that are compared first. Chance pairs of 256 bits are told by

@@ -16,7 +16,6 @@ from dedup.bands import Band, masks
 from dedup.buckets import PLANES, Rows, Table, Words
 from dedup.vectors import (
     LANES,
-    compiled,
     copy,
     eight_within,
     four_within,
@@ -25,6 +24,7 @@ from dedup.vectors import (
     popcount,
     two_within,
 )
+from flora.compiled import compiled
 
 _BUFFER = 1024
 

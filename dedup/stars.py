@@ -11,7 +11,7 @@ import numpy as np
 
 from dedup.candidates import Edges
 from dedup.listings import Ints, Numbers
-from dedup.vectors import compiled
+from flora.compiled import compiled
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,8 @@ Arrays must have `LANES` elements to spare at their end: vectors reach beyond th
 """
 
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
-import numba
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -16,16 +15,10 @@ from numba.extending import intrinsic
 
 LANES = 8
 
-Function = TypeVar("Function", bound=Callable[..., Any])
 _INT = ir.IntType(64)
 _VECTOR = ir.VectorType(_INT, LANES)
 _PLACES = ir.VectorType(ir.IntType(32), LANES)
 _intrinsic = cast(Callable[[Any], Any], intrinsic)
-
-
-def compiled(function: Function) -> Function:
-    """Have *function* compiled at its first call, kept on disk, and run without the GIL."""
-    return cast(Function, numba.njit(nogil=True, cache=True)(function))
 
 
 @_intrinsic

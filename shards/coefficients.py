@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from shards.huffman import LONGEST, Lookup, compiled
+from flora.compiled import compiled
+from shards.huffman import LONGEST, Lookup
 
 Blocks = npt.NDArray[np.int16]
 """Blocks x 64."""

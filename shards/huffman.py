@@ -1,25 +1,18 @@
 """Huffman tables of JPEG: read, and made to measure (ITU-T T.81, annexes C, F and K.2)."""
 
-from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, TypeVar, cast
 
-import numba
 import numpy as np
 import numpy.typing as npt
+
+from flora.compiled import compiled
 
 LONGEST = 16
 """Bits that a code has at most."""
 
-Function = TypeVar("Function", bound=Callable[..., Any])
 Lookup = npt.NDArray[np.uint16]
 """By the next 16 bits: the length of the code they begin with << 8 | what it stands for; 0 where
 there is no such code."""
-
-
-def compiled(function: Function) -> Function:
-    """Have *function* compiled at its first call, kept on disk, and run without the GIL."""
-    return cast(Function, numba.njit(nogil=True, cache=True)(function))
 
 
 @lru_cache(maxsize=64)  # most files have the tables of the standard

@@ -11,10 +11,10 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from flora.compiled import compiled
 from shards import coded, huffman
 from shards.coded import DHT, DQT, DRI, EOI, JFIF, SOS, Coded
 from shards.coefficients import Blocks, Lookups, Numbers, Order, arrange, belonging
-from shards.huffman import compiled
 
 TILE = 32
 """Pixels that a tile is wide, about: wide ones bring more than the crop needs, narrow ones cost

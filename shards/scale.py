@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from shards.huffman import compiled
+from flora.compiled import compiled
 
 Pixels = npt.NDArray[np.uint8]
 """Height x width (grey), or height x width x 4 (red, green, blue, and what does not matter)."""

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import simplejpeg
 
 from flora import jpegs
+from flora.compiled import compiled
 
 Pixels = npt.NDArray[np.uint8]
 Box = tuple[int, int, int, int]
@@ -21,33 +22,30 @@ Box = tuple[int, int, int, int]
 _SOF = (0xC0, 0xC1)
 """Baseline and extended sequential: one pass, Huffman codes."""
 _RST0, _EOI, _SOS, _DRI = 0xD0, 0xD9, 0xDA, 0xDD
-_BORDER = 2
-"""Pixels at the edge of a tile that smooth upsampling of chroma takes from the tile beside it."""
+_LOW, _HIGH = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
 
 
 def decode_crop(data: bytes, box: Box, *, shrink: int = 1) -> tuple[Pixels, tuple[int, int]]:
     """Return pixels (height x width x 3) that hold *box* of the JPEG *data*, and their corner.
 
     The corner (x, y) is where the first pixel lies in the whole picture. All pixels are those of
-    a decode of the whole but for the outer two at edges that cut through the picture, and these
+    a decode of the whole but for the outermost at edges that cut through the picture, and these
     are outside the box. A JPEG without tiles is decoded as a whole, its corner (0, 0). With a
     *shrink* of 2, 4 or 8 the pixels and their corner, not the box, are in so many times less.
 
-    Raises ValueError for bytes that are no whole JPEG.
+    Raises ValueError for bytes that are no whole JPEG, as far as they are looked at.
     """
     try:
         tiles = _tiles(data)
     except (LookupError, ZeroDivisionError) as error:
         raise ValueError("Its headers are broken.") from error
-    if tiles is None:
-        return _decode(data, shrink), (0, 0)
-    part, (x, y) = _cut(data, tiles, box)
+    part, (x, y) = (data, (0, 0)) if tiles is None else _cut(data, tiles, box, shrink)
     return _decode(part, shrink), (x // shrink, y // shrink)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Tiles:
-    """Where the restart intervals of a picture lie, in rows and columns."""
+    """How the restart intervals of a picture lie."""
 
     frame: int
     """First byte of the frame header's content."""
@@ -56,8 +54,8 @@ class _Tiles:
     picture: tuple[int, int]
     size: tuple[int, int]
     """Width and height of a tile, as of the picture; the last ones may reach beyond it."""
-    ends: npt.NDArray[np.int64]
-    """Rows x columns: the bytes of the scan's data before each tile's closing marker."""
+    count: tuple[int, int]
+    """Columns and rows."""
 
 
 def _tiles(data: bytes) -> _Tiles | None:
@@ -79,10 +77,9 @@ def _tiles(data: bytes) -> _Tiles | None:
     rows = -(-height // down)
     if rest or not rows:
         return None
-    ends = _ends(data, stop, rows * columns)
-    return ends if ends is None else _Tiles(
+    return _Tiles(
         frame=frame, scan=stop, picture=(width, height), size=(across * interval, down),
-        ends=ends.reshape(rows, columns),
+        count=(columns, rows),
     )  # fmt: skip
 
 
@@ -100,51 +97,80 @@ def _grid(data: bytes, frame: int) -> tuple[int, int, int, int]:
     )
 
 
-def _ends(data: bytes, scan: int, count: int) -> npt.NDArray[np.int64] | None:
-    """Return where the *count* restart intervals end, or None if there are not so many."""
-    coded = np.frombuffer(data, np.uint8, offset=scan)
-    at = np.flatnonzero(coded[:-1] == 0xFF)
-    codes = coded[at + 1]
-    marks = at[(codes >= _RST0) & (codes <= _EOI)][:count]
-    return marks if np.array_equal(coded[marks + 1], _codes(count)) else None
+def _cut(
+    data: bytes, tiles: _Tiles, box: Box, shrink: int
+) -> tuple[bytes | Pixels, tuple[int, int]]:
+    """Return the JPEG of the tiles that hold *box* and what is mixed into it, and its corner.
 
-
-def _codes(count: int) -> npt.NDArray[np.uint8]:
-    """Return the markers after *count* intervals: RST0 to RST7 in turn, and the end."""
-    codes = (_RST0 + np.arange(count) % 8).astype(np.uint8)
-    codes[-1] = _EOI
-    return codes
-
-
-def _cut(data: bytes, tiles: _Tiles, box: Box) -> tuple[bytearray, tuple[int, int]]:
-    """Return the JPEG of the tiles that hold *box* and its border, and its corner."""
+    It is *data* itself where that is all of them, or where the markers are not as they must be.
+    """
     (left, right), (top, bottom) = (
-        _reach(*box[axis::2], tile=tiles.size[axis], tiles=tiles.ends.shape[1 - axis])
+        _reach(*box[axis::2], tile=tiles.size[axis], tiles=tiles.count[axis], shrink=shrink)
         for axis in (0, 1)
     )
+    if (right - left, bottom - top) == tiles.count:
+        return data, (0, 0)
+    coded, part = np.frombuffer(data, np.uint8), np.empty(len(data), np.uint8)
+    words = np.frombuffer(data, np.uint64, count=len(data) // 8)
+    length = _copy(coded, words, tiles.scan, *tiles.count, left, top, right, bottom, part)
+    if not length:
+        return data, (0, 0)
     x, y = left * tiles.size[0], top * tiles.size[1]
     width = min(right * tiles.size[0], tiles.picture[0]) - x
     height = min(bottom * tiles.size[1], tiles.picture[1]) - y
-
-    begins = np.concatenate(([0], tiles.ends.ravel()[:-1] + 2)).reshape(tiles.ends.shape)
-    ends, begins = tiles.ends[top:bottom, left:right], begins[top:bottom, left]
-    stops = ends[:, -1] + 2  # each row of tiles is one piece, with the marker that closes it
-    pieces = zip((tiles.scan + begins).tolist(), (tiles.scan + stops).tolist(), strict=True)
-    part = bytearray().join([data[: tiles.scan], *(data[begin:stop] for begin, stop in pieces)])
-    moved = tiles.scan + np.cumsum(stops - begins) - stops
-    np.frombuffer(part, np.uint8)[(ends + 1 + moved[:, None]).ravel()] = _codes(ends.size)
-    sides = height.to_bytes(2, "big") + width.to_bytes(2, "big")
-    part[tiles.frame + 1 : tiles.frame + 5] = sides
-    return part, (x, y)
+    part[tiles.frame + 1 : tiles.frame + 5] = height >> 8, height & 255, width >> 8, width & 255
+    return part[:length], (x, y)
 
 
-def _reach(first: int, stop: int, *, tile: int, tiles: int) -> tuple[int, int]:
-    """Return the range of tiles that hold the pixels from *first* to before *stop*."""
-    begin = min(max(0, (first - _BORDER) // tile), tiles - 1)
-    return begin, max(begin + 1, min(-(-(stop + _BORDER) // tile), tiles))
+def _reach(first: int, stop: int, *, tile: int, tiles: int, shrink: int) -> tuple[int, int]:
+    """Return the range of tiles that hold the pixels from *first* to before *stop*.
+
+    And one decoded pixel more at either end: smooth upsampling mixes its chroma into the next.
+    """
+    begin = min(max(0, (first // shrink - 1) * shrink // tile), tiles - 1)
+    return begin, max(begin + 1, min(-((-stop // shrink - 1) * shrink // tile), tiles))
 
 
-def _decode(data: bytes | bytearray, shrink: int) -> Pixels:
+@compiled
+def _copy(
+    coded: Pixels, words: npt.NDArray[np.uint64], scan: int, columns: int, rows: int,
+    left: int, top: int, right: int, bottom: int, part: Pixels,
+) -> int:  # fmt: skip
+    """Copy the headers and the wanted tiles of *coded*, their markers numbered anew, to *part*.
+
+    Return how many bytes these are, or 0 where markers up to there are not as they must be.
+    *words* are the same bytes by eights.
+    """
+    part[:scan] = coded[:scan]
+    size, tile, begin, kept = scan, 0, scan, 0
+    last, wanted = columns * rows - 1, (right - left) * (bottom - top)
+    for word in range(scan // 8, len(words) + 1):
+        if word < len(words):
+            others = ~words[word]
+            if (others - _LOW) & ~others & _HIGH == 0:  # no byte is FF
+                continue
+        for at in range(max(8 * word, scan), min(8 * word + 8, len(coded) - 1)):
+            if coded[at] != 0xFF or not _RST0 <= coded[at + 1] <= _EOI:
+                continue
+            if coded[at + 1] != (_EOI if tile == last else _RST0 + tile % 8):
+                return 0
+            row, column = divmod(tile, columns)
+            if row >= top and left <= column < right:
+                into, piece = part[size:], coded[begin:at]  # so that their bytes move in blocks
+                for each in range(len(piece)):
+                    into[each] = piece[each]
+                size += at - begin + 2
+                part[size - 2], part[size - 1] = 0xFF, _RST0 + kept % 8
+                kept += 1
+                if kept == wanted:
+                    part[size - 1] = _EOI
+                    return size
+            begin = at + 2
+            tile += 1
+    return 0
+
+
+def _decode(data: bytes | Pixels, shrink: int) -> Pixels:
     if shrink == 1:
         whole: Pixels = simplejpeg.decode_jpeg(data, "RGB", fastdct=True)
         return whole
