@@ -41,13 +41,13 @@ class Packs:
     def read(self, pack: str, offset: int, length: int) -> bytes:
         """Return *length* bytes at *offset* of *pack*. Raises ContractError if they are absent."""
         data = os.pread(self._descriptor(pack), length, offset)
-        self._check(len(data), Place(pack, offset, length))
+        self._check(len(data), pack, offset, length)
         return data
 
     def fill(self, target: memoryview, pack: str, offset: int) -> None:
         """Read into *target* what lies at *offset* of *pack*. Raises as `read` does."""
         found = os.preadv(self._descriptor(pack), [target], offset)
-        self._check(found, Place(pack, offset, len(target)))
+        self._check(found, pack, offset, len(target))
 
     def each(self, places: Iterable[Place]) -> Iterator[bytes]:
         """Yield the picture at each of *places*, which are sorted. Raises as `read` does.
@@ -60,12 +60,11 @@ class Packs:
             for _, offset, length in stretch:
                 yield data[offset - start : offset - start + length]
 
-    def _check(self, found: int, place: Place) -> None:
-        if found != place.length:
+    def _check(self, found: int, pack: str, offset: int, length: int) -> None:
+        if found != length:
             raise ContractError(
-                f"{self._folder / place.pack}: ends before byte {place.offset + place.length:,}, "
-                "where the images table says a picture lies. Restore it, or delete its unit's "
-                "receipt and crawl."
+                f"{self._folder / pack}: ends before byte {offset + length:,}, where the images "
+                "table says a picture lies. Restore it, or delete its unit's receipt and crawl."
             )
 
     def _descriptor(self, pack: str) -> int:

@@ -5,6 +5,7 @@ give the same bytes, anywhere and at any time.
 """
 
 import tarfile
+import zlib
 
 BLOCK = 512
 END = bytes(2 * BLOCK)
@@ -25,8 +26,13 @@ def header(name: str, size: int) -> bytes:
     plain, digits = name.encode("ascii"), b"%011o" % size
     if len(plain) > _NAME or len(digits) > 11:
         raise ValueError(f"{name!r} of {size:,} bytes does not fit into a tar's header")
-    checksum = b"%06o\0 " % (_SUM + sum(plain) + sum(digits))
+    checksum = b"%06o\0 " % (_SUM + _sum(plain + digits))
     return b"".join((plain.ljust(_NAME, b"\0"), _OWNER, digits, _TIME, checksum, _REST))
+
+
+def _sum(plain: bytes) -> int:
+    """Return the sum of some ASCII: Adler-32's lower half (RFC 1950) is that plus one."""
+    return (zlib.adler32(plain) & 0xFFFF) - 1
 
 
 def member(name: str, data: bytes) -> bytes:

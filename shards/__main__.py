@@ -1,4 +1,4 @@
-"""`python -m shards`: verdicts -> plan -> gather -> cut -> shards -> index -> about."""
+"""`python -m shards`: verdicts -> plan -> gather -> cut -> shards -> sums -> index -> about."""
 
 import shutil
 import sys
@@ -11,7 +11,7 @@ from flora.config import digest
 from flora.console import say, show, size
 from flora.ledger import Ledger, Receipt, sweep
 from flora.stage import Run, Unit
-from shards import forecast, gather, lustre, needs, units, verify
+from shards import forecast, gather, lustre, needs, sums, units, verify
 from shards.config import ShardSettings
 from shards.forecast import Work
 from shards.units import Task
@@ -50,8 +50,9 @@ def _pack(run: Run, task: Task, planned: Receipt) -> Receipt:
     task = replace(task, straight=planned.detail["straight"], spills=len(planned.detail["spills"]))
     run.units("gather", folder, _gathering(task, planned), units.make_spill)
     packed = run.units("cut", folder, [_unit("cut", planned, task)], units.make_cut)["cut"]
-    filled = run.units("shards", folder, _filling(task, planned, packed), units.make_shard)
-    checksums = {name: receipt.detail["sha256"] for name, receipt in filled.items()}
+    run.units("shards", folder, _filling(task, planned, packed), units.make_shard)
+    summed = run.units("sums", folder, _summing(task, planned, packed), units.make_sums)
+    checksums = {name: sum for each in summed.values() for name, sum in each.detail.items()}
     last = replace(task, checksums=checksums)
     run.units("index", folder, [_unit("index", planned, last)], units.make_index)
     for path in (folder / "spills").glob("*"):
@@ -106,6 +107,14 @@ def _filling(task: Task, planned: Receipt, packed: Receipt) -> list[Unit]:
     ]
 
 
+def _summing(task: Task, planned: Receipt, packed: Receipt) -> list[Unit]:
+    sizes, found = packed.detail["shards"], list[Unit]()
+    for number, names in enumerate(sums.groups(list(sizes))):
+        size = sum(sizes[name] for name in names)
+        found.append(_unit(f"sums/{number:05}", planned, replace(task, shards=names), size))
+    return found
+
+
 def _forget_others(folder: Path, planned: Receipt) -> None:
     """Remove what is of another plan, files whose unit has no receipt, shards without a file."""
     ledger, done = Ledger(folder), set()
@@ -115,8 +124,12 @@ def _forget_others(folder: Path, planned: Receipt) -> None:
         else:
             done.add(name)
     files = {path: path.stem for path in folder.glob("[!.]*.tar")}
-    for name in done.intersection(_shards(ledger)) - set(files.values()):
-        ledger.forget(name)
+    if lost := set(_shards(ledger)) - done.intersection(files.values()):
+        groups = enumerate(sums.groups(_shards(ledger)))
+        summed = [f"sums/{number:05}" for number, group in groups if lost.intersection(group)]
+        for name in (*lost, *summed, "index"):
+            ledger.forget(name)
+        done.discard("index")
     files |= {path: path.stem for path in (folder / "parts").glob("[!.]*")}
     files |= {path: f"gather/{path.stem}" for path in (folder / "spills").glob("[!.]*")}
     files |= {folder / name: "index" for name in ("index.parquet", "SHA256SUMS")}

@@ -8,6 +8,7 @@
 import math
 from dataclasses import dataclass
 
+from shards import sums
 from shards.config import ShardSettings
 from shards.gather import runs
 
@@ -61,7 +62,7 @@ def count(cuts: Cuts) -> dict[str, int]:
         "candidates": own + 1 + cuts.downloads + cuts.engines + 1 + cuts.rounds + 2 * cuts.searches,
         "images": own + 2 * cuts.generations + 2 * cuts.fetches + cuts.packs,
         "verdicts": own + 10 + 2 * cuts.looks,
-        "shards": own + 9 + _ABOUT + cuts.gathers + 3 * cuts.shards,
+        "shards": own + 9 + _ABOUT + cuts.gathers + 3 * cuts.shards + sums.count(cuts.shards),
     }
 
 

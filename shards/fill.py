@@ -1,10 +1,7 @@
 """A shard: a stretch of the order over all pictures, and so one stretch of every spilled run."""
 
-import hashlib
-import mmap
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +19,7 @@ from flora.tally import Meter
 from shards import pack
 from shards.gather import bin_path
 from shards.pack import Told
+from shards.sink import Sink
 
 LEAST, MOST = 8 << 20, 384 << 20
 """Bytes of a shard that are laid out in memory at a time, twice: more where there are many
@@ -57,37 +55,30 @@ def write(data: Path, shard: str, group: int, *, straight: bool) -> Outcome:
     """
     folder, meter = data / "shards", Meter("shards")
     rows = pq.ParquetFile(folder / "cut.parquet").read_row_group(group)
-    checksum, end, told, offsets = hashlib.sha256(), 0, list[Told](), list[int]()
+    end, told, offsets = 0, list[Told](), list[int]()
     path, windows = folder / f"{shard}.tar", list(_windows(rows, _room(rows, straight)))
-    size, summing = max(window.bytes for window in windows), list[Future[None]]()
-    buffers = [memoryview(mmap.mmap(-1, size)) for _ in windows[:2]]
     with (
         Packs(data / "images") as packs,
         publish(path) as draft,
-        draft.open("wb") as file,
-        ThreadPoolExecutor(1) as beside,
+        Sink(draft, max(window.bytes for window in windows)) as sink,
     ):
-        for number, window in enumerate(windows):
-            if number >= len(buffers):
-                summing[number - 2].result()  # its buffer is needed again
-            view = buffers[number % 2][: window.bytes]
-            _lay(folder, window, view)
+        for window in windows:
+            view = sink.room(window.bytes)
+            _lay(folder, window, view, straight)
             if straight:
                 _fetch(packs, window, view)
-            summing.append(beside.submit(checksum.update, view))  # while the next is laid out
-            file.write(view)
-            _begin(file.fileno(), end, window.bytes)
+            sink.write(window.bytes)
             told += _told(window, view)
             offsets += [
                 end + at + before for at, before in zip(window.at, window.before, strict=True)
             ]
             end += window.bytes
             meter.count(rows=len(window.at), bytes=window.bytes)
-        beside.submit(checksum.update, tar.END).result()  # and so all before it
-        end += file.write(tar.END)
+        sink.room(len(tar.END))[:] = tar.END
+        sink.write(len(tar.END))
     meter.flush()
     records.write(part_path(folder, shard), _index(path.name, told, offsets, rows["length"]))
-    return Outcome(rows=len(told), bytes=end, detail={"sha256": checksum.hexdigest()})
+    return Outcome(rows=len(told), bytes=end + len(tar.END))
 
 
 def part_path(folder: Path, shard: str) -> Path:
@@ -97,12 +88,10 @@ def part_path(folder: Path, shard: str) -> Path:
 
 def _room(rows: pa.Table, straight: bool) -> int:
     """Return the bytes of a window: small ones stay in the processor's caches."""
-    runs = (
-        0
-        if straight
-        else len(_stretches(*(rows[name].to_numpy() for name in ("spill", "start", "size"))))
-    )
-    return min(MOST, max(LEAST, runs * _LONG))
+    if straight:
+        return min(MOST, LEAST)
+    places = (rows[name].to_numpy() for name in ("spill", "start", "size"))
+    return min(MOST, max(LEAST, len(_stretches(*places)) * _LONG))
 
 
 def _windows(rows: pa.Table, room: int) -> Iterator[Window]:
@@ -118,20 +107,20 @@ def _windows(rows: pa.Table, room: int) -> Iterator[Window]:
         first, base = last, int(ends[last - 1])
 
 
-def _lay(folder: Path, window: Window, view: memoryview) -> None:
+def _lay(folder: Path, window: Window, view: memoryview, straight: bool) -> None:
     """Read each run's stretch of *window* straight to where its samples belong in *view*."""
     there = np.array(window.size)
-    if window.pack[0] is not None:  # the pictures themselves are not in the spills
+    if straight:  # the pictures themselves are not in the spills
         there -= window.length
     for rows in _stretches(window.spill, window.start, there):
         pieces = list[memoryview]()
         for row in rows:
-            at, before, size = window.at[row], window.before[row], window.size[row]
-            if window.pack[row] is None:
-                pieces.append(view[at : at + size])
+            at, end = window.at[row], window.at[row] + window.size[row]
+            if straight:
+                picture = at + window.before[row]
+                pieces += view[at:picture], view[picture + window.length[row] : end]
             else:
-                pieces.append(view[at : at + before])
-                pieces.append(view[at + before + window.length[row] : at + size])
+                pieces.append(view[at:end])
         _scatter(bin_path(folder, window.spill[rows[0]]), window.start[rows[0]], pieces)
 
 
@@ -165,15 +154,6 @@ def _fetch(packs: Packs, window: Window, view: memoryview) -> None:
     ):
         assert name is not None
         packs.fill(view[at + before : at + before + length], name, offset)
-
-
-def _begin(file: int, start: int, length: int) -> None:
-    """Have the system begin to write what lies there to the disk, without waiting for it.
-
-    What was said of no further use is first written (Linux), while the next window is laid out;
-    left alone, all of a shard would be waited for at its end.
-    """
-    os.posix_fadvise(file, start, length, os.POSIX_FADV_DONTNEED)
 
 
 def _told(window: Window, view: memoryview) -> Iterator[Told]:

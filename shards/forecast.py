@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from flora import records
 from flora.ledger import Receipt
 from flora.records import IMAGES, KEPT, VERDICTS, Verdict
-from shards import gather, lustre, pack
+from shards import gather, lustre, pack, sums
 from shards.config import ShardSettings
 
 _BESIDE = 50
@@ -39,7 +39,7 @@ class Work:
         groups = -(-self.fetched // settings.gather_bytes)
         spills = -(-groups // gather.runs(groups))
         shards = (wraps + stored) // settings.shard_bytes + settings.readers + 2
-        return wraps + stored + spilled, 3 * spills + 3 * shards + _BESIDE
+        return wraps + stored + spilled, 3 * (spills + shards) + sums.count(shards) + _BESIDE
 
 
 def planned(receipt: Receipt) -> Work:

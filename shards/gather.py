@@ -13,7 +13,7 @@ unit takes them from the packs.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -56,8 +56,10 @@ class _Sample(NamedTuple):
     picture: bytes
     """Empty in one pass."""
     after: bytes
-    place: Place
-    """With the length of the picture as it will lie in the shard."""
+    length: int
+    """Of the picture, as it will lie in the shard."""
+    pack: str | None = None
+    offset: int | None = None
 
 
 def runs(groups: int) -> int:
@@ -85,8 +87,8 @@ def write(data: Path, settings: ShardSettings, number: int, *, straight: bool) -
         each = runs(plan.num_row_groups)
         for group in range(plan.num_row_groups)[number * each :][:each]:
             rows = _rows(data, plan.read_row_group(group))
-            run = list(_straight(rows) if straight else _converted(rows, data, settings, meter))
-            tables.append(_append(file, run, start, straight))
+            run = _straight(rows) if straight else _converted(rows, data, settings, meter)
+            tables.append(_append(file, run, start))
             start = file.tell()
     meter.flush()
     table = pa.concat_tables(tables)
@@ -95,7 +97,7 @@ def write(data: Path, settings: ShardSettings, number: int, *, straight: bool) -
     return Outcome(rows=len(table), bytes=start, refused=dict(refused))
 
 
-def _rows(data: Path, plan: pa.Table) -> list[dict[str, Any]]:
+def _rows(data: Path, plan: pa.Table) -> pa.Table:
     """Return the rows of *plan*, each with its listing in the images tables and its name."""
     listed = _listings(data / "images" / "tables", plan)
     if not listed["image_id"].equals(plan["image_id"]):
@@ -107,8 +109,7 @@ def _rows(data: Path, plan: pa.Table) -> list[dict[str, Any]]:
     table = listed.append_column("name", names.take(plan["label"]))
     for column in ("species_id", "label", "position", "pack", "offset", "length"):
         table = table.append_column(column, plan[column])
-    found: list[dict[str, Any]] = table.to_pylist()
-    return found
+    return table
 
 
 def _listings(tables: Path, plan: pa.Table) -> pa.Table:
@@ -124,20 +125,33 @@ def _listings(tables: Path, plan: pa.Table) -> pa.Table:
     return pa.concat_tables(parts).take(pa.array(np.argsort(np.concatenate(places))))
 
 
-def _straight(rows: Sequence[dict[str, Any]]) -> Iterator[_Sample]:
-    for row in rows:
+def _each(rows: pa.Table) -> Iterator[dict[str, Any]]:
+    """Yield *rows* one by one: so many dictionaries at a time would keep the collector busy."""
+    names = rows.column_names
+    for values in zip(*(column.to_pylist() for column in rows.columns), strict=True):
+        yield dict(zip(names, values, strict=True))
+
+
+def _straight(rows: pa.Table) -> Iterator[_Sample]:
+    """Yield the samples of *rows* in order of position, without their pictures."""
+    for row in _each(rows.sort_by("position")):
         before, after = pack.wrap(row, row["format"], row["length"])
-        place = Place(row["pack"], row["offset"], row["length"])
-        yield _Sample(row["position"], before, b"", after, place)
+        place = row["pack"], row["offset"]
+        yield _Sample(row["position"], before, b"", after, row["length"], *place)
 
 
-def _converted(
-    rows: Sequence[dict[str, Any]], data: Path, settings: ShardSettings, meter: Meter
-) -> Iterator[_Sample]:
-    """Yield the samples of *rows*, each with its picture in the form the settings ask for."""
-    places = [Place(row["pack"], row["offset"], row["length"]) for row in rows]
+def _converted(rows: pa.Table, data: Path, settings: ShardSettings, meter: Meter) -> list[_Sample]:
+    """Return the samples of *rows* in order of position, each in the form that is asked for."""
+    read = _read(rows, data, settings, meter)
+    return sorted(read, key=lambda sample: sample.position)
+
+
+def _read(rows: pa.Table, data: Path, settings: ShardSettings, meter: Meter) -> Iterator[_Sample]:
+    """Yield the samples of *rows*, in the order of the packs."""
+    columns = (rows[name].to_pylist() for name in Place._fields)
+    places = [Place(*place) for place in zip(*columns, strict=True)]
     with Packs(data / "images") as packs:
-        for row, place, picture in zip(rows, places, packs.each(places), strict=True):
+        for row, place, picture in zip(_each(rows), places, packs.each(places), strict=True):
             format = row["format"]
             if settings.form != "original":
                 try:
@@ -149,21 +163,17 @@ def _converted(
                 row |= {"width": frame.width, "height": frame.height}
             before, after = pack.wrap(row, format, len(picture))
             meter.count(rows=1, bytes=place.length)
-            yield _Sample(row["position"], before, picture, after,
-                          place._replace(length=len(picture)))  # fmt: skip
+            yield _Sample(row["position"], before, picture, after, len(picture))
 
 
-def _append(file: IO[bytes], run: list[_Sample], start: int, straight: bool) -> pa.Table:
-    """Write the samples of *run* at *start*, in order of position; return their table."""
+def _append(file: IO[bytes], run: Iterable[_Sample], start: int) -> pa.Table:
+    """Write the samples of *run* at *start*; return their table."""
     rows = []
-    for sample in sorted(run, key=lambda sample: sample.position):
-        pack, offset, length = sample.place
-        wrapped = len(sample.before) + len(sample.after)
-        row = (sample.position, start, wrapped + length, len(sample.before), length)
-        rows.append((*row, pack, offset) if straight else (*row, None, None))
-        start += file.write(sample.before)
-        start += file.write(sample.picture)
-        start += file.write(sample.after)
+    for position, before, picture, after, length, *place in run:
+        size = len(before) + length + len(after)
+        rows.append((position, start, size, len(before), length, *place))
+        file.writelines((before, picture, after))
+        start += size - length + len(picture)
     columns = zip(*rows, strict=True) if rows else [()] * len(SPILL)
     arrays = [pa.array(column, field.type) for column, field in zip(columns, SPILL, strict=True)]
     return pa.table(arrays, schema=SPILL)

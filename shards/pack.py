@@ -5,8 +5,9 @@ every format of pictures. The key is the picture's id: webdataset cuts a key at 
 so names would not do.
 """
 
-import json
 from collections.abc import Mapping, Sequence
+from json.encoder import encode_basestring
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -22,7 +23,8 @@ AROUND = 7 * tar.BLOCK
 """About the bytes of a sample beside its picture: headers, label, JSON of up to 1 KiB, padding."""
 
 _INDEXED = pa.schema([records.INDEX.field(name) for name in ABOUT if name in records.INDEX.names])
-_json = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode
+_JSON = "{" + ", ".join(f'"{name}": %s' for name in sorted(ABOUT)) + "}"
+_columns = itemgetter(*sorted(ABOUT))
 
 
 def wrap(row: Mapping[str, Any], format: str, length: int) -> tuple[bytes, bytes]:
@@ -32,11 +34,17 @@ def wrap(row: Mapping[str, Any], format: str, length: int) -> tuple[bytes, bytes
     """
     key = row["image_id"]
     before = tar.member(f"{key}.cls", b"%d" % row["label"])
-    about = tar.member(f"{key}.json", _json({name: row[name] for name in ABOUT}).encode())
+    about = tar.member(f"{key}.json", (_JSON % tuple(map(_json, _columns(row)))).encode())
     head, after = tar.header(f"{key}.{format}", length), bytes(-length % tar.BLOCK)
     if format < "json":
         return before + head, after + about
     return before + about + head, after
+
+
+def _json(value: str | int | None) -> str:
+    if value is None:
+        return "null"
+    return encode_basestring(value) if isinstance(value, str) else str(value)
 
 
 class Told(NamedTuple):
@@ -52,9 +60,9 @@ def read(before: bytes, after: bytes, length: int) -> Told:
     """Return what stands before and after a picture's *length* bytes."""
     name = before[-tar.BLOCK :].partition(b"\0")[0].decode("ascii")
     key, _, format = name.partition(".")
-    member = before[2 * tar.BLOCK : -tar.BLOCK] or after[-length % tar.BLOCK :]
     label = before[tar.BLOCK : 2 * tar.BLOCK].rstrip(b"\0")
-    return Told(key, format, int(label), member[tar.BLOCK : tar.BLOCK + tar.size(member)])
+    member = before[2 * tar.BLOCK : -tar.BLOCK] or after[-length % tar.BLOCK :]
+    return Told(key, format, int(label), member[tar.BLOCK :].rstrip(b"\0"))
 
 
 def index(told: Sequence[Told]) -> pa.Table:

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from flora import records
 from flora.ledger import publish
 from flora.stage import Outcome
-from shards import about, cut, fill, forecast, gather, plan, verify
+from shards import about, cut, fill, forecast, gather, plan, sums, verify
 from shards.config import ShardSettings
 
 
@@ -28,6 +28,8 @@ class Task:
     """How many there are."""
     straight: bool = False
     """Pack in one pass: the pictures go from the image packs to the shards, unspilled."""
+    shards: tuple[str, ...] = ()
+    """Those to sum up."""
     checksums: Mapping[str, str] = field(default_factory=dict)
     """By shard, in their order."""
 
@@ -59,6 +61,11 @@ def make_cut(task: Task) -> Outcome:
 def make_shard(task: Task) -> Outcome:
     """Write one shard, and its part of the index."""
     return fill.write(task.data, task.name, task.number, straight=task.straight)
+
+
+def make_sums(task: Task) -> Outcome:
+    """Sum up some shards as they lie there."""
+    return sums.read(task.data / "shards", task.shards)
 
 
 def make_index(task: Task) -> Outcome:

@@ -66,6 +66,14 @@ def test_json_has_every_field_and_plain_letters() -> None:
     assert json.loads(text).keys() == set(pack.ABOUT)
 
 
+def test_json_is_what_the_encoder_makes_of_it() -> None:
+    row = ROW | {"creator": 'a "b" \\ \x00\n\x7f % {} é \u2028 😀', "page_url": "", "width": None}
+    before, after = pack.wrap(row, "jpg", 0)
+    about = {name: row[name] for name in pack.ABOUT}
+    expected = json.dumps(about, ensure_ascii=False, sort_keys=True).encode()
+    assert pack.read(before, after, 0).json == expected
+
+
 @pytest.fixture
 def sizes() -> "np.ndarray[Any, np.dtype[np.int64]]":
     return np.random.default_rng(1).integers(3, 60, 2000) * tar.BLOCK

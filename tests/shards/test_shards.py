@@ -188,6 +188,22 @@ def test_a_lost_shard_is_made_again(packed: Path, cluster: str) -> None:
     assert digests(packed) == before
 
 
+def test_a_shard_that_was_summed_up_with_a_fault_is_made_and_summed_up_again(
+    packed: Path, cluster: str
+) -> None:
+    folder, before = packed / "shards", digests(packed)
+    sums = (folder / "SHA256SUMS").read_text()
+    os.truncate(folder / "val-000000.tar", 1000)
+    for unit in ("sums/00000", "index"):
+        Ledger(folder).forget(unit)
+    pack(packed, cluster)
+    assert (folder / "SHA256SUMS").read_text() != sums
+    Ledger(folder).forget("val-000000")  # as --verify asks for
+    pack(packed, cluster)
+    assert (folder / "SHA256SUMS").read_text() == sums
+    assert digests(packed) == before
+
+
 def test_packing_again_does_nothing(packed: Path, cluster: str) -> None:
     def times() -> dict[Path, int]:
         files = [path for path in (packed / "shards").rglob("*") if path.is_file()]
@@ -220,9 +236,10 @@ def test_another_seed_makes_another_plan_and_leaves_nothing_of_the_old(
     after = digests(packed)
     assert len(after) < len(before)
     receipts = Ledger(packed / "shards").receipts()
-    assert {name for name in receipts if "-" in name} == {Path(name).stem for name in after}
+    made = {Path(name).stem for name in after}
+    assert {name for name in receipts if "-" in name} == made
     parts = (packed / "shards" / "parts").iterdir()
-    assert {path.stem for path in parts} == {Path(name).stem for name in after}
+    assert {path.stem for path in parts} == made
 
 
 def test_while_another_plan_is_packed_there_is_no_index_of_the_old(

@@ -19,9 +19,10 @@ def packed(data: Path, **how: Any) -> tuple[dict[str, str], int]:
     task = replace(task, straight=planned["straight"], spills=len(planned["spills"]))
     for number in range(task.spills):
         units.make_spill(replace(task, number=number))
-    found = {}
+    found = dict[str, str]()
     for number, name in enumerate(units.make_cut(task).detail["shards"]):
-        found[name] = units.make_shard(replace(task, name=name, number=number)).detail["sha256"]
+        units.make_shard(replace(task, name=name, number=number))
+        found |= units.make_sums(replace(task, shards=(name,))).detail
         tar = (data / "shards" / f"{name}.tar").read_bytes()
         assert hashlib.sha256(tar).hexdigest() == found[name]
     return found, task.spills
