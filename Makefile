@@ -8,7 +8,7 @@ ARGS   ?=
 
 PY     := $(VENV)/bin/python -m
 FLAGS   = --data $(DATA) --cluster $(CLUSTER) $(if $(CONFIG),--config $(CONFIG)) $(if $(LIMIT),--limit $(LIMIT)) $(if $(DRY_RUN),--dry-run) $(ARGS)
-WHERE   = $(if $(NODES),--nodes $(NODES)) $(if $(GPUS),--gpus $(GPUS)) $(if $(RUN),--run $(RUN))
+WHERE   = $(if $(NODES),--nodes $(NODES)) $(if $(GPUS),--gpus $(GPUS)) $(if $(RUN),--run $(RUN)) $(if $(RECIPE),--recipe $(RECIPE))
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
@@ -47,7 +47,7 @@ dedup: $(READY)  ## Find duplicates and decide what stays: [HOLDOUT=folder-or-ta
 shards: $(READY)  ## Pack what stays: [VERIFY=1 reads it all again]
 	$(PY) shards $(FLAGS) $(if $(VERIFY),--verify)
 
-train: $(READY)  ## Train on the shards: [NODES=n] of SLURM [GPUS=of-each] [RUN=name]
+train: $(READY)  ## Train on the shards: [NODES=n] of SLURM [GPUS=of-each] [RUN=name] [RECIPE=longtail]
 	$(PY) train $(FLAGS) $(WHERE)
 
 evaluate: $(READY)  ## Evaluate the trained model: the same variables

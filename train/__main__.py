@@ -1,7 +1,8 @@
 """`python -m train`: trains a run. `python -m train evaluate`: tells what it is worth.
 
 With `--nodes N` on a SLURM cluster; `srun` and `torchrun` may start the same command as ranks.
-`python -m train weights NAME` brings the weights of a backbone, for nodes without internet.
+`python -m train weights NAME` brings the weights of a backbone, for nodes without internet;
+`python -m train export` writes a trained model for timm, torch and ONNX.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import sys
 import time
 from datetime import UTC, datetime
@@ -25,16 +27,17 @@ from flora.errors import ConfigError, ContractError
 from flora.ledger import Ledger, Receipt, publish, sweep
 from flora.slurm import is_here
 from train import hub, launch, slurm, weights
-from train.config import TrainSettings
+from train.config import RECIPES, TrainSettings
 from train.data import Shards
 from train.evaluate import SPLITS
+from train.export import export
 from train.job import STOPPED, Job, Stopped, listen
 
 _MADE = (
     "receipts/*.json",
     "model.pt",
-    "checkpoints/*.pt",
     "metrics.jsonl",
+    "events.out.tfevents.*",
     "evaluation.json",
     "predictions-*.parquet",
 )
@@ -151,8 +154,7 @@ def _tell(text: str) -> None:
 
 def _job(task: Literal["train", "evaluate"], options: Options, run: str) -> Job:
     """Return what is to be done. Raises ConfigError or ContractError where it cannot be."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", run):
-        raise ConfigError(f"--run {run}: a run's name is letters, digits and . _ - only.")
+    _name(run)
     if options.cluster != "local":
         raise ConfigError(
             f"--cluster {options.cluster}: training does not run on Dask. For the nodes of a "
@@ -170,6 +172,13 @@ def _job(task: Literal["train", "evaluate"], options: Options, run: str) -> Job:
         recipe=digest(settings, start, content, options.limit),
         limit=options.limit,
     )
+
+
+def _name(run: str) -> str:
+    """Return *run*, a plain word. Raises ConfigError for another."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", run):
+        raise ConfigError(f"--run {run}: a run's name is letters, digits and . _ - only.")
+    return run
 
 
 def _is_trained(job: Job) -> bool:
@@ -203,6 +212,7 @@ def _open(job: Job, run: str) -> None:
         for pattern in _MADE:
             for path in job.folder.glob(pattern):
                 path.unlink()
+        shutil.rmtree(job.folder / "checkpoints", ignore_errors=True)
     content = {
         "run": run,
         "recipe": job.recipe,
@@ -244,13 +254,14 @@ def main() -> int:
     """Read the flags and do what they say."""
     listen()
     flags = parser("train", "Train a classifier on the shards, or evaluate one.")
-    tasks = ("train", "evaluate", "weights")
+    tasks = ("train", "evaluate", "export", "weights")
     flags.add_argument("task", nargs="?", choices=tasks, default="train")
     flags.add_argument("name", nargs="?", help="weights: the backbone, as timm names it")
     flags.add_argument("--run", default="main", metavar="NAME", help="name of the run (main)")
     flags.add_argument("--gpus", type=int, metavar="G", help="GPUs to use (all; 0 for none)")
     flags.add_argument("--nodes", type=int, metavar="N", help="nodes, each with so many GPUs")
-    flags.add_argument("--to", type=Path, metavar="FILE", help="weights: where to put them")
+    flags.add_argument("--to", type=Path, metavar="PATH", help="weights, export: where to put it")
+    flags.add_argument("--recipe", choices=RECIPES, help="how to train; as train.recipe")
     args = flags.parse_args()
     if (args.task == "weights") != (args.name is not None):
         flags.error("the task `weights`, and no other, takes the name of a backbone")
@@ -265,6 +276,12 @@ def main() -> int:
 
 def _do(args: argparse.Namespace) -> None:
     shared = options(args)
+    if args.recipe:
+        shared = dataclasses.replace(shared, sets=(*shared.sets, f"train.recipe={args.recipe}"))
+    if args.task == "export":
+        run = shared.data / "runs" / _name(args.run)
+        say(export(run, shared.data / "shards", args.to or run / "export"))
+        return
     if args.task == "weights":
         path = args.to or shared.data / "weights" / f"{args.name}.safetensors"
         hub.fetch(args.name, path)

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from flora.config import OPERATIONAL
 from flora.errors import ConfigError
 
+RECIPES = ("finetune", "scratch", "longtail", "smoke")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadSettings:
@@ -34,11 +36,16 @@ class FullSettings:
 class TrainSettings:
     """What is trained, from what, and how."""
 
+    recipe: str = "finetune"
+    """How: one of the functions of train/recipes.py, by name."""
     backbone: str = "tf_efficientnet_lite0"
     """Any model of timm, by name."""
     weights: str = "package"
     """Where the backbone starts: `package` (ImageNet weights of tf_efficientnet_lite0, installed
     with us), `hub` (timm's own, by internet), `none`, or the path of a .pth or .safetensors."""
+    bottleneck: int = 0
+    """Numbers that a layer of its own makes of the backbone's features for the last layer, whose
+    size goes with them; 512 where species are many. 0 leaves the layer out."""
     image_size: int = 224
     """Side of the square the model sees, in pixels."""
     batch_size: int = 32
@@ -64,7 +71,12 @@ class TrainSettings:
     """Step two."""
 
     def __post_init__(self) -> None:
+        if self.recipe not in RECIPES:
+            raise ConfigError(
+                f'train.recipe is "{self.recipe}", but must be one of {", ".join(RECIPES)}.'
+            )
         wholes = {
+            "bottleneck": (self.bottleneck, 0),
             "image_size": (self.image_size, 16),
             "batch_size": (self.batch_size, 1),
             "seed": (self.seed, 0),

@@ -136,13 +136,15 @@ class Gallery(Dataset[Batch]):
     """A split as it is, in the order of the index: what a worker of a rank decodes of it."""
 
     def __init__(self, split: Split, world: World, settings: TrainSettings) -> None:
-        self.split, self.size = split, settings.image_size
+        self.split, self.world, self.size = split, world, settings.image_size
         self.parts = _parts(settings)
         self.places = world.share(np.arange(len(split)))
         self.batch_size = max(1, settings.batch_size // world.size)
 
     def __len__(self) -> int:
-        return max(1, -(-len(self.places) // self.batch_size))
+        """Return how many batches each rank has, so that all may do together what they do."""
+        longest = -(-len(self.split) // self.world.size)
+        return max(1, -(-longest // self.batch_size))
 
     def __getitem__(self, number: int) -> Batch:
         batch, part = divmod(number, self.parts)

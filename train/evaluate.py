@@ -12,6 +12,7 @@ from flora.ledger import publish
 from train import metrics, model
 from train.data import Batch, Shards, visit
 from train.job import Job
+from train.phases import precision
 from train.split import Split
 from train.world import World
 
@@ -22,7 +23,7 @@ _GUESSES = 10
 
 def evaluate(job: Job, shards: Shards, world: World) -> dict[str, Any]:
     """Write `predictions-<split>.parquet` and evaluation.json; return the latter's content."""
-    classifier, species = model.restore(job.folder / "model.pt")
+    classifier, species = model.restore(job.folder / "model.pt", world)
     if species != shards.classes["species_id"].to_pylist():
         raise ContractError(f"{job.folder / 'model.pt'}: knows other species than these shards.")
     classifier.to(world.device)
@@ -46,10 +47,10 @@ def _guess(classifier: model.Classifier, split: Split, job: Job, world: World) -
     """Return a row a picture: place of the truth, best labels, their probabilities."""
 
     def look(batch: Batch) -> torch.Tensor:
-        logits = classifier(batch.pixels)
-        order = logits.argsort(dim=1, descending=True, stable=True)[:, :_GUESSES]
-        ranks = metrics.truth_ranks(logits, batch.labels)[:, None]
-        return torch.cat([ranks, order, logits.softmax(1).gather(1, order)], dim=1)
+        with precision(world):
+            inputs = classifier(batch.pixels)
+            found = classifier.head.topk(inputs, batch.labels, _GUESSES)
+        return torch.cat([found.places[:, None], found.classes, found.scores.exp()], dim=1)
 
     guesses, seen = visit(look, split, world, job.settings)
     return guesses.cpu().numpy(), seen.cpu().numpy()

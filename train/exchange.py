@@ -28,7 +28,8 @@ class Rows:
         if world.size == 1:
             return cls(world=world, counts=(rows,))
         counts = torch.empty(world.size, dtype=torch.int64, device=device)
-        dist.all_gather_single(counts, torch.tensor([rows], device=device))
+        with world.clock:
+            dist.all_gather_single(counts, torch.tensor([rows], device=device))
         return cls(world=world, counts=tuple(counts.tolist()))
 
     @property
@@ -49,7 +50,8 @@ class Rows:
         padded = packed.new_zeros(longest, width)
         padded[: len(packed)] = packed
         found = packed.new_empty(self.world.size * longest, width)
-        dist.all_gather_single(found, padded)
+        with self.world.clock:
+            dist.all_gather_single(found, padded)
         whole = torch.cat([part[:n] for part, n in self._parts(found)])
         widths = [tensor.shape[1] * tensor.element_size() for tensor in tensors]
         return [
@@ -69,7 +71,8 @@ class Rows:
         for (part, n), rows in zip(self._parts(padded), split, strict=True):
             part[:n] = rows
         total = tensor.new_empty(longest, *tensor.shape[1:])
-        dist.reduce_scatter_single(total, padded)
+        with self.world.clock:
+            dist.reduce_scatter_single(total, padded)
         return total[: self.counts[self.world.rank]]
 
     def deal(self, tensor: torch.Tensor) -> torch.Tensor:
@@ -81,9 +84,10 @@ class Rows:
             return tensor[None]
         own = self.counts[self.world.rank]
         dealt = tensor.new_empty(self.world.size * own, *tensor.shape[1:])
-        dist.all_to_all_single(
-            dealt, tensor.contiguous(), [own] * self.world.size, list(self.counts)
-        )
+        with self.world.clock:
+            dist.all_to_all_single(
+                dealt, tensor.contiguous(), [own] * self.world.size, list(self.counts)
+            )
         return dealt.view(self.world.size, own, *tensor.shape[1:])
 
     def total(self, tensor: torch.Tensor) -> torch.Tensor:
@@ -93,7 +97,8 @@ class Rows:
     def largest(self, tensor: torch.Tensor) -> torch.Tensor:
         """Return the largest of each of *tensor*'s numbers over the ranks, in place."""
         if self.world.size > 1:
-            dist.all_reduce(tensor, dist.ReduceOp.MAX)
+            with self.world.clock:
+                dist.all_reduce(tensor, dist.ReduceOp.MAX)
         return tensor
 
     def _parts(self, padded: torch.Tensor) -> list[tuple[torch.Tensor, int]]:

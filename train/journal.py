@@ -1,4 +1,4 @@
-"""What a run tells while it trains: metrics.jsonl, and one line on the screen."""
+"""What a run tells while it trains: metrics.jsonl, TensorBoard's events, a line on the screen."""
 
 import json
 import time
@@ -8,16 +8,17 @@ from typing import Any
 from flora.console import Progress, clock
 from flora.ledger import publish
 from flora.tally import Totals
+from train.events import Events
 
 
 class Journal:
-    """metrics.jsonl: one line of figures for every few steps.
+    """metrics.jsonl: one line of figures for every few steps; and the same for TensorBoard.
 
-    The lines travel in the checkpoint too, so the file never tells of steps that were lost.
+    The lines travel in the checkpoint too, so the files never tell of steps that were lost.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, folder: Path) -> None:
+        self.path, self.events = folder / "metrics.jsonl", Events(folder)
         self.lines: list[dict[str, Any]] = []
 
     def begin(self, lines: list[dict[str, Any]]) -> None:
@@ -25,12 +26,14 @@ class Journal:
         self.lines = lines
         with publish(self.path) as draft:
             draft.write_text("".join(_text(line) for line in lines), encoding="utf-8")
+        self.events.begin(lines)
 
     def add(self, line: dict[str, Any]) -> None:
         """Write one more line."""
         self.lines.append(line)
         with self.path.open("a", encoding="utf-8") as file:
             file.write(_text(line))
+        self.events.add(line)
 
 
 class Watch(Progress):
@@ -54,6 +57,9 @@ class Watch(Progress):
         for name, label in (("loss", "loss"), ("train_top1", "top-1"), ("val_top1", "val top-1")):
             if name in self.figures:
                 parts.append(f"{label} {self.figures[name]:.3f}")
+        for name, label in (("data_wait", "data"), ("exchange", "ranks")):
+            if self.figures.get(name):
+                parts.append(f"{self.figures[name]:.0%} waiting for {label}")
         fresh = self.step - self._first
         if fresh > 0 and self.step < self.total:
             parts.append(f"{clock(seconds / fresh * (self.total - self.step))} left")

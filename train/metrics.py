@@ -4,24 +4,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 Whole = npt.NDArray[np.int64]
 
 BINS = ((1, 1), (2, 10), (11, 100), (101, None))
 """Species by their number of training pictures, rare ones first."""
-
-
-def truth_ranks(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Return the place of each label in its row of *logits*, 1 being the best.
-
-    Among equals the lower label comes first, so a model that knows nothing gains nothing.
-    """
-    truth = logits.gather(1, labels[:, None])
-    equal_before = (logits == truth) & (
-        torch.arange(logits.shape[1], device=logits.device) < labels[:, None]
-    )
-    return 1 + (logits > truth).sum(1) + equal_before.sum(1)
 
 
 def summary(ranks: Whole, labels: Whole, train_counts: Whole) -> dict[str, Any]:

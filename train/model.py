@@ -1,6 +1,8 @@
-"""The classifier: a timm backbone, and a last layer that tells the species apart."""
+"""The classifier: a timm backbone, and a last layer that tells the species apart.
 
-import sys
+The last layer's classes lie on all ranks, each a part; all else is the same on each.
+"""
+
 from pathlib import Path
 from typing import Any
 
@@ -9,121 +11,133 @@ from torch import nn
 
 from flora.errors import ConfigError, ContractError
 from flora.ledger import publish
-from train import weights
+from train import backbones, weights
 from train.config import TrainSettings
+from train.head import ShardedHead
+from train.update import Update
+from train.world import World
 
 
 class Classifier(nn.Module):
-    """Bytes of pictures in, one score (logit) a class out.
+    """Bytes of pictures in, what the last layer sees of them out; `head` is that layer.
 
     Norm layers keep the statistics of their pretraining: a rank's few pictures are no measure
     of the world, and so the same batch gives the same step on any number of ranks.
     """
 
-    def __init__(self, backbone: Any, classes: int, dropout: float = 0.0) -> None:
+    def __init__(
+        self, backbone: Any, head: ShardedHead, bottleneck: nn.Module, image_size: int
+    ) -> None:
         super().__init__()
+        self.image_size = image_size
         self.backbone = backbone.to(memory_format=torch.channels_last)  # twice as fast on CPUs
-        last = nn.Linear(backbone.head_hidden_size, classes)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-        self.head = nn.Sequential(nn.Dropout(dropout), last)
+        self.bottleneck, self.head = bottleneck, head
         for name in ("mean", "std"):
             values = torch.tensor(backbone.pretrained_cfg[name]) * 255
             self.register_buffer(name, values.view(1, 3, 1, 1), persistent=False)
 
     def features(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Return what the last layer sees of *pixels* (N x 3 x side x side, bytes)."""
+        """Return what the backbone sees in *pixels* (N x 3 x side x side, bytes)."""
         scaled: torch.Tensor = (pixels - self.get_buffer("mean")) / self.get_buffer("std")
         features: torch.Tensor = self.backbone(scaled.to(memory_format=torch.channels_last))
         return features
 
+    def squeeze(self, features: torch.Tensor) -> torch.Tensor:
+        """Return what the last layer gets of *features*."""
+        squeezed: torch.Tensor = self.bottleneck(features)
+        return squeezed
+
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Return the logits of *pixels*."""
-        logits: torch.Tensor = self.head(self.features(pixels))
-        return logits
+        """Return what the last layer gets of *pixels*."""
+        return self.squeeze(self.features(pixels))
 
     def train(self, mode: bool = True) -> "Classifier":
-        """Switch dropout on or off; norm layers stay as they are."""
+        """Switch what differs in training; norm layers stay as they are."""
         super().train(mode)
         for layer in self.backbone.modules():
-            if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+            if _is_fixed(layer):
                 layer.eval()
         return self
 
+    def shared(self) -> dict[str, torch.Tensor]:
+        """Return the state that all ranks hold alike."""
+        return {k: v for k, v in self.state_dict().items() if not k.startswith("head.")}
 
-def create(settings: TrainSettings, classes: int) -> Classifier:
+
+def create(
+    settings: TrainSettings,
+    classes: int,
+    world: World | None = None,
+    *,
+    update: Update | None = None,
+    offsets: torch.Tensor | None = None,
+) -> Classifier:
     """Return an untrained classifier on the weights that *settings* name.
 
-    Raises ConfigError for a backbone or weights that are not there.
+    *update* and *offsets* are the last layer's. Raises ConfigError for a backbone or weights
+    that are not there, and for a backbone that the recipe cannot train.
     """
     torch.manual_seed(settings.seed)
-    backbone = _backbone(settings.backbone, hub=settings.weights == "hub")
+    backbone = backbones.create(settings.backbone, hub=settings.weights == "hub")
     weights.fill(backbone, settings)
-    return Classifier(backbone, classes, settings.dropout)
+    if settings.recipe == "scratch" and any(_is_fixed(layer) for layer in backbone.modules()):
+        raise ConfigError(
+            f"train.recipe: {settings.backbone} has batch norm, whose statistics are those of a "
+            "pretraining here. From scratch take a backbone without, such as resnet50_gn."
+        )
+    bottleneck = _bottleneck(backbone.head_hidden_size, settings.bottleneck)
+    head = ShardedHead(
+        settings.bottleneck or backbone.head_hidden_size,
+        classes,
+        world,
+        label_smoothing=settings.label_smoothing,
+        offsets=offsets,
+        update=update,
+        seed=settings.seed,
+    )
+    return Classifier(backbone, head, bottleneck, settings.image_size)
 
 
-def save(path: Path, model: Classifier, settings: TrainSettings, species: list[str]) -> None:
-    """Publish *model* as *path*, with all that `restore` needs to build it again."""
+def save(
+    path: Path, state: dict[str, torch.Tensor], settings: TrainSettings, species: list[str]
+) -> None:
+    """Publish *state*, a classifier's with all classes, with all that `restore` needs."""
     content = {
         "backbone": settings.backbone,
+        "bottleneck": settings.bottleneck,
         "image_size": settings.image_size,
         "species": species,
-        "state": model.state_dict(),
+        "state": state,
     }
     with publish(path) as draft:
         torch.save(content, draft)
 
 
-def restore(path: Path) -> tuple[Classifier, list[str]]:
+def restore(path: Path, world: World | None = None) -> tuple[Classifier, list[str]]:
     """Return the classifier that `save` wrote, and the species ids of its classes.
 
-    Raises ContractError for another file.
+    Of the last layer's classes each rank of *world* reads its part. Raises ContractError for
+    another file.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        model = Classifier(_backbone(content["backbone"], hub=False), len(content["species"]))
-        model.load_state_dict(content["state"])
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        backbone, width = backbones.create(content["backbone"]), content["bottleneck"]
+        bottleneck = _bottleneck(backbone.head_hidden_size, width)
+        head = ShardedHead(width or backbone.head_hidden_size, len(content["species"]), world)
+        model, mine = Classifier(backbone, head, bottleneck, content["image_size"]), head.classes
+        state = content["state"]
+        for name in [name for name in state if name.startswith("head.")]:
+            state[name] = state[name][mine.start : mine.stop]
+        model.load_state_dict(state)
     except Exception as error:  # torch raises all kinds of things
         raise ContractError(f"{path}: holds no trained model ({error}). Train anew.") from error
     return model.eval(), content["species"]
 
 
-def _backbone(name: str, *, hub: bool) -> Any:
-    timm = _timm()
-    if name not in timm.list_models():
-        near = timm.list_models(f"*{name}*")[:3]
-        hint = f" Did you mean {', '.join(near)}?" if near else ""
-        raise ConfigError(f"train.backbone: timm has no {name}.{hint}")
-    try:
-        return timm.create_model(name, num_classes=0, pretrained=hub)
-    except Exception as error:
-        if not hub:
-            raise
-        raise ConfigError(
-            f"train.weights: the hub gave no weights of {name} ({error}). Without internet, "
-            f'give a file, or take {weights.PACKAGED} with "package".'
-        ) from error
+def _is_fixed(layer: nn.Module) -> bool:
+    """Tell whether *layer* keeps the statistics of its pretraining."""
+    return isinstance(layer, nn.modules.batchnorm._BatchNorm)
 
 
-def _timm() -> Any:
-    """Import timm, and torchvision beneath it.
-
-    The torchvision of PyPI links CUDA. Beside a torch without, its own operators stay unknown
-    and it stops at the first that it wants to describe; we use none, so a name is enough.
-    """
-    try:
-        import torchvision  # noqa: F401
-    except RuntimeError:
-        for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
-            del sys.modules[name]
-        library: Any = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
-        for operator in ("nms", "qnms"):
-            library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        _kept.append(library)
-    import timm
-
-    return timm
-
-
-_kept: list[Any] = []
-"""A library's operators live no longer than the library."""
+def _bottleneck(features: int, width: int) -> nn.Module:
+    return nn.Linear(features, width) if width else nn.Identity()

@@ -1,87 +1,189 @@
-"""The two steps of fine-tuning: the last layer alone, then all layers."""
+"""A step of a recipe on this rank: what it looks at, and what it trains.
+
+The last layer alone is trained on features that the frozen backbone gives once. They stay where
+they were made: each rank keeps those of its share of the pictures, and gives to a step those of
+its rows that it has.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from train.config import TrainSettings
-from train.data import Batch, Shards, Stream, load, visit
-from train.metrics import truth_ranks
+from train.data import Batch, Gallery, Shards, Stream, load
 from train.model import Classifier
-from train.order import Order
+from train.order import Order, Whole
+from train.recipes import Step
+from train.split import Split
 from train.world import World
+
+_AT_ONCE = 16
+"""Pictures that a CPU keeps what backward needs of (100 MB each, at 224 x 224); of more, it is
+made twice."""
+
+
+class Rows(NamedTuple):
+    """Of a step's batch, the rows of this rank."""
+
+    batch: Batch
+    """In the step of the last layer its `pixels` are features."""
+    places: Whole
+    """Where they are in the whole batch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
-    """What one step trains, on what, and how fast."""
+    """What is trained, and on what."""
 
-    name: str
-    epochs: int
-    module: nn.Module
-    """What is trained: takes the `pixels` of a batch, gives logits."""
-    rates: list[tuple[nn.Module, float]]
-    """Its parts, each with its highest learning rate."""
-    batches: Callable[[range], Iterator[Batch]]
-    """This rank's batches of the steps named."""
+    step: Step
+    trained: list[tuple[nn.Module, float]]
+    """The parts below the last layer, each with its highest learning rate."""
+    look: Callable[[Batch], torch.Tensor]
+    """What the last layer gets of a batch."""
+    rows: Callable[[range], Iterator[Rows]]
+    """This rank's part of the steps named."""
     ranks: Callable[[], torch.Tensor]
-    """Places of the true species of val, 1 being the best."""
+    """Places of the true species of this rank's share of val, 1 being the best. All ranks call
+    it together."""
 
 
-def head(
-    model: Classifier, shards: Shards, order: Order, world: World, settings: TrainSettings
+def phase(
+    step: Step,
+    model: Classifier,
+    shards: Shards,
+    order: Order,
+    world: World,
+    settings: TrainSettings,
 ) -> Phase:
-    """The last layer alone, on features that the frozen backbone gives once."""
+    """Return what *step* is here. For the last layer alone that takes a look at all pictures."""
+    make = _head if step.name == "head" else _full
+    return make(step, model, shards, order, world, settings)
 
-    def features(batch: Batch) -> torch.Tensor:
-        return model.features(batch.pixels)
 
-    model.eval()
+def precision(world: World) -> torch.autocast:
+    """Return the context of a model's work: on a GPU, products are of bfloat16."""
+    kind = world.device.type
+    return torch.autocast(kind, torch.bfloat16, enabled=kind == "cuda")
+
+
+def _head(
+    step: Step,
+    model: Classifier,
+    shards: Shards,
+    order: Order,
+    world: World,
+    settings: TrainSettings,
+) -> Phase:
     train, val = shards.splits["train"], shards.splits["val"]
-    known, seen = visit(features, train, world, settings)
-    tested, valid = visit(features, val, world, settings)
-    labels = torch.from_numpy(train.labels).to(world.device)
-    answers = torch.from_numpy(val.labels).to(world.device)
+    model.eval()
+    known, tested = (_know(model, split, world, settings) for split in (train, val))
+    share = world.share(np.arange(len(train)))
+    first, stop = (int(share[0]), int(share[-1]) + 1) if len(share) else (0, 0)
 
-    def batches(steps: range) -> Iterator[Batch]:
-        for step in steps:
-            mine = torch.from_numpy(world.share(order.places(step))).to(world.device)
-            yield Batch(known[mine], labels[mine], seen[mine].float(), [])
-
-    return Phase(
-        name="head",
-        epochs=settings.head.epochs,
-        module=model.head,
-        rates=[(model.head, settings.head.lr)],
-        batches=batches,
-        ranks=lambda: truth_ranks(model.head(tested), answers)[valid],
-    )
-
-
-def full(
-    model: Classifier, shards: Shards, order: Order, world: World, settings: TrainSettings
-) -> Phase:
-    """All layers, on augmented pictures."""
-
-    def look(batch: Batch) -> torch.Tensor:
-        return truth_ranks(model(batch.pixels), batch.labels)[:, None].float()
+    def rows(steps: range) -> Iterator[Rows]:
+        for number in steps:
+            places = order.places(number)
+            mine = np.flatnonzero((places >= first) & (places < stop))
+            held = torch.from_numpy(places[mine] - first)
+            yield Rows(_part(known, held.to(world.device)), mine)
 
     def ranks() -> torch.Tensor:
-        places, seen = visit(look, shards.splits["val"], world, settings)
-        return places[seen, 0]
+        size = max(1, settings.batch_size // world.size)
+        count = -(-_longest(len(val), world) // size)
+        parts = (
+            _part(tested, slice(start, start + size)) for start in range(0, count * size, size)
+        )
+        return _ranks(model, lambda batch: model.squeeze(batch.pixels), parts, world)
 
-    stream = Stream(shards.splits["train"], order, world, settings)
-    rates = [(model.backbone, settings.full.backbone_lr), (model.head, settings.full.head_lr)]
     return Phase(
-        name="full",
-        epochs=settings.full.epochs,
-        module=model,
-        rates=rates,
-        batches=lambda steps: load(stream, steps, world, settings),
+        step=step,
+        trained=[(model.bottleneck, step.backbone_lr)],
+        look=lambda batch: model.squeeze(batch.pixels),
+        rows=rows,
         ranks=ranks,
     )
 
 
-PHASES = (head, full)
+def _full(
+    step: Step,
+    model: Classifier,
+    shards: Shards,
+    order: Order,
+    world: World,
+    settings: TrainSettings,
+) -> Phase:
+    stream = Stream(shards.splits["train"], order, world, settings)
+
+    def look(batch: Batch) -> torch.Tensor:
+        return torch.cat([model.squeeze(part) for part in _see(model, batch.pixels)])
+
+    def rows(steps: range) -> Iterator[Rows]:
+        for number, batch in zip(steps, load(stream, steps, world, settings), strict=True):
+            places = world.share(np.arange(order.rows(number)))
+            yield Rows(batch, places if len(places) else np.zeros(1, np.int64))
+
+    def ranks() -> torch.Tensor:
+        gallery = Gallery(shards.splits["val"], world, settings)
+        numbers = range(len(gallery) if len(gallery.split) else 0)
+        return _ranks(
+            model, lambda batch: model(batch.pixels), load(gallery, numbers, world, settings), world
+        )
+
+    return Phase(
+        step=step,
+        trained=[(model.backbone, step.backbone_lr), (model.bottleneck, step.backbone_lr)],
+        look=look,
+        rows=rows,
+        ranks=ranks,
+    )
+
+
+def _see(model: Classifier, pixels: torch.Tensor) -> list[torch.Tensor]:
+    """Return the features of *pixels*, within the memory that a CPU has."""
+    if pixels.is_cuda or len(pixels) <= _AT_ONCE:
+        return [model.features(pixels)]
+    parts = torch.split(pixels, _AT_ONCE)
+    return [checkpoint(model.features, part, use_reentrant=False) for part in parts]
+
+
+@torch.no_grad()
+def _know(model: Classifier, split: Split, world: World, settings: TrainSettings) -> Batch:
+    """Return the features of this rank's share of *split*."""
+    gallery = Gallery(split, world, settings)
+    count, features, weights = len(gallery.places), [], []
+    for batch in load(gallery, range(len(gallery)), world, settings):
+        with precision(world):
+            features.append(model.features(batch.pixels))
+        weights.append(batch.weights)
+    labels = torch.from_numpy(split.labels[gallery.places]).to(world.device)
+    return Batch(torch.cat(features)[:count], labels, torch.cat(weights)[:count], [])
+
+
+def _part(batch: Batch, rows: slice | torch.Tensor) -> Batch:
+    return Batch(batch.pixels[rows], batch.labels[rows], batch.weights[rows], [])
+
+
+@torch.no_grad()
+def _ranks(
+    model: Classifier,
+    look: Callable[[Batch], torch.Tensor],
+    batches: Iterator[Batch],
+    world: World,
+) -> torch.Tensor:
+    """Return the places of the true species among all, for what can be decoded of *batches*."""
+    found = [torch.zeros(0, dtype=torch.int64, device=world.device)]
+    for batch in batches:
+        with precision(world):
+            places = model.head.topk(look(batch), batch.labels, 1).places
+        found.append(places[batch.weights > 0])
+    return torch.cat(found)
+
+
+def _longest(count: int, world: World) -> int:
+    """Return how many of *count* the rank has that has most of them."""
+    return -(-count // world.size)

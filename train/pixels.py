@@ -20,7 +20,7 @@ from train.tiles import Box, decode_crop
 Pixels = npt.NDArray[np.uint8]
 """Height x width x 3, red first."""
 
-_CENTRE_SHARE = 0.875
+CENTRE_SHARE = 0.875
 """How much of the shorter side an unaugmented picture keeps."""
 _ASPECT = math.log(4 / 3)
 _JITTER = 0.2
@@ -71,7 +71,7 @@ def resize(part: Pixels, size: int, *, mirrored: bool = False) -> Pixels:
 def centre(data: bytes, size: int) -> Pixels:
     """Return the middle of the picture *data* as a square of *size*. Raises as `crop` does."""
     width, height = measure(data)
-    side = max(1, round(min(width, height) * _CENTRE_SHARE))
+    side = max(1, round(min(width, height) * CENTRE_SHARE))
     left, top = (width - side) // 2, (height - side) // 2
     return crop(data, (left, top, left + side, top + side), size)
 

@@ -6,6 +6,7 @@ import fcntl
 import os
 import socket
 import struct
+import time
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,6 +18,19 @@ _PATIENCE = datetime.timedelta(minutes=30)
 """How long a rank waits for another; decoding and evaluation never take that long."""
 
 
+class Clock:
+    """A clock that runs in its `with` blocks."""
+
+    def __init__(self) -> None:
+        self.seconds, self._began = 0.0, 0.0
+
+    def __enter__(self) -> None:
+        self._began = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds += time.monotonic() - self._began
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
     """Which rank this process is, of how many, and where it computes. Alone by default."""
@@ -24,11 +38,14 @@ class World:
     rank: int = 0
     size: int = 1
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    clock: Clock = field(default_factory=Clock, compare=False)
+    """How long this rank waited for others (for a GPU's own waiting it is no measure)."""
 
     def total(self, tensor: torch.Tensor) -> torch.Tensor:
         """Return the sum of *tensor* over all ranks, in place; each must call it."""
         if self.size > 1:
-            dist.all_reduce(tensor)
+            with self.clock:
+                dist.all_reduce(tensor)
         return tensor
 
     def wait(self) -> None:

@@ -25,7 +25,7 @@ TINY = TrainSettings(
     checkpoint_seconds=0,
     ranks=2,
     head=HeadSettings(epochs=1),
-    full=FullSettings(epochs=2, backbone_lr=0.002, head_lr=0.01, smallest_crop=0.64),
+    full=FullSettings(epochs=2, backbone_lr=0.003, head_lr=0.01, smallest_crop=0.64),
 )
 
 

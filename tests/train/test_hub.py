@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from flora.errors import ConfigError
 from tests.train.squares import TINY
-from train import model
+from train import backbones, model
 from train.hub import fetch
 
 MODEL = "resnet10t"
@@ -46,7 +46,7 @@ class Hub(BaseHTTPRequestHandler):
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[tuple[str, dict[str, torch.Tensor]]]:
     """The address of a hub, and the weights that it has."""
-    made = model._timm().create_model(MODEL, pretrained=False)
+    made = backbones.library().create_model(MODEL, pretrained=False)
     save_file(made.state_dict(), tmp_path / "hub.safetensors")
     Hub.content = (tmp_path / "hub.safetensors").read_bytes()
     with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:

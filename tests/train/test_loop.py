@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import torch
 
 from flora.errors import StageError
 from tests.train.squares import TINY, job, pack
-from train.config import HeadSettings, TrainSettings
+from train.config import FullSettings, HeadSettings, TrainSettings
 from train.data import Shards
 from train.loop import Trainer
 from train.model import restore
@@ -30,15 +31,17 @@ def lines(folder: Path) -> list[dict[str, Any]]:
 
 def test_coloured_squares_are_told_apart(tmp_path: Path) -> None:
     pack(tmp_path / "shards")
-    assert trained(tmp_path)["images"] == 30
+    full = FullSettings(epochs=4, backbone_lr=0.002, head_lr=0.01)
+    assert trained(tmp_path, replace(QUICK, full=full))["images"] == 30
     told = lines(tmp_path)
     assert [(line["phase"], line["epoch"], line["step"]) for line in told] == [
         ("head", 1, 4),
-        ("full", 1, 4),
-        ("full", 2, 8),
+        *(("full", epoch, 4 * epoch) for epoch in (1, 2, 3, 4)),
     ]
     assert told[-1]["loss"] < told[0]["loss"]
     assert told[-1]["val_top1"] == 1.0
+    assert 0 < told[-1]["data_wait"] < 1
+    assert told[-1]["exchange"] == 0  # with nobody
 
 
 def test_a_picture_that_cannot_be_decoded_is_counted_and_bends_nothing(
@@ -65,7 +68,7 @@ def test_the_backbone_rests_while_the_last_layer_learns(tmp_path: Path) -> None:
     before = Trainer(asked, Shards(asked.shards), World()).model.backbone.state_dict()
     after, _ = restore(asked.folder / "model.pt")
     assert all(torch.equal(before[k], v) for k, v in after.backbone.state_dict().items())
-    assert after.state_dict()["head.1.weight"].abs().max() > 0
+    assert after.head.weight.abs().max() > 0
 
 
 def test_a_loss_that_is_no_number_ends_the_run_and_names_the_pictures(tmp_path: Path) -> None:
@@ -79,3 +82,18 @@ def test_lines_are_told_every_few_steps_of_a_long_epoch(tmp_path: Path) -> None:
     pack(tmp_path / "shards", train=50)
     trained(tmp_path, replace(QUICK, batch_size=2, full=replace(QUICK.full, epochs=0)))
     assert [line["step"] for line in lines(tmp_path)] == [20, 25]
+
+
+def test_what_does_not_fit_at_once_is_made_twice_and_comes_to_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack(tmp_path / "shards")
+    settings = replace(QUICK, bottleneck=8, head=HeadSettings(epochs=0))
+    asked = job(tmp_path, settings)
+    trained(tmp_path, settings)
+    whole = torch.load(asked.folder / "model.pt")["state"]
+    shutil.rmtree(asked.folder)
+    monkeypatch.setattr("train.phases._AT_ONCE", 3)
+    trained(tmp_path, settings)
+    parts = torch.load(asked.folder / "model.pt")["state"]
+    assert all(torch.allclose(parts[name], whole[name], atol=1e-3) for name in whole)

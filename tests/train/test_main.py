@@ -27,7 +27,7 @@ from train.job import STOPPED, Job
 from train.loop import Trainer
 from train.world import World
 
-TIMES = {"seconds", "images_per_second"}
+TIMES = {"seconds", "images_per_second", "data_wait", "exchange"}
 
 
 def options(data: Path, *sets: str, dry_run: bool = False) -> Options:
@@ -169,7 +169,7 @@ def assert_same(run: Path, other: Path) -> None:
 def wait_for_step(launcher: subprocess.Popen[Any], run: Path, step: int) -> None:
     """Return once there is a checkpoint of *step* or later."""
     deadline = time.monotonic() + 120
-    while max((int(path.name[:9]) for path in run.glob("checkpoints/*.pt")), default=0) < step:
+    while max((int(path.name[:9]) for path in run.glob("checkpoints/[0-9]*")), default=0) < step:
         assert launcher.poll() is None, "the launcher ended by itself"
         assert time.monotonic() < deadline, "no checkpoint came"
         time.sleep(0.02)

@@ -9,6 +9,7 @@ from flora.errors import ConfigError, ContractError
 from tests.train.squares import TINY
 from train import model, weights
 from train.config import TrainSettings
+from train.world import World
 
 
 def test_the_packaged_weights_fill_the_backbone_they_are_of() -> None:
@@ -19,7 +20,7 @@ def test_the_packaged_weights_fill_the_backbone_they_are_of() -> None:
     assert stem.shape == (32, 3, 3, 3)
     theirs = next(iter(weights._packaged().values()))
     assert torch.equal(stem.contiguous(), theirs)
-    assert full(torch.zeros(1, 3, 64, 64, dtype=torch.uint8)).tolist() == [[0, 0, 0]]
+    assert full(torch.zeros(1, 3, 64, 64, dtype=torch.uint8)).shape == (1, 1280)
 
 
 def test_the_packaged_weights_are_of_no_other_backbone() -> None:
@@ -63,14 +64,19 @@ def test_an_unknown_backbone_is_named() -> None:
         model.create(replace(TINY, backbone="resnet10x"), 2)
 
 
-def test_a_saved_model_comes_back_whole(tmp_path: Path) -> None:
-    before = model.create(TINY, 2).eval()
-    torch.nn.init.normal_(before.head[1].weight)
-    model.save(tmp_path / "model.pt", before, TINY, ["oak", "elm"])
+@pytest.mark.parametrize("bottleneck", [0, 5])
+def test_a_saved_model_comes_back_whole_or_in_parts(tmp_path: Path, bottleneck: int) -> None:
+    settings = replace(TINY, bottleneck=bottleneck)
+    before = model.create(settings, 3).eval()
+    names = ["oak", "elm", "ash"]
+    model.save(tmp_path / "model.pt", before.state_dict(), settings, names)
     after, species = model.restore(tmp_path / "model.pt")
     pixels = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
-    assert species == ["oak", "elm"]
+    assert species == names
     assert torch.equal(before(pixels), after(pixels))
+    assert torch.equal(before.head.weight, after.head.weight)
+    second, _ = model.restore(tmp_path / "model.pt", World(rank=1, size=2))
+    assert torch.equal(before.head.weight[2:], second.head.weight)
 
 
 def test_a_file_that_is_no_model_is_a_broken_promise(tmp_path: Path) -> None:
