@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-import psutil
+from bench.memory import together
 
 
 def main() -> None:
@@ -24,7 +24,7 @@ def main() -> None:
         start, peak = time.monotonic(), 0
         process = subprocess.Popen([sys.executable, "-m", "demo", "--data", str(data), *rest])
         while process.poll() is None:
-            peak = max(peak, _memory(process.pid))
+            peak = max(peak, together(process.pid))
             time.sleep(1)
         if process.returncode:
             sys.exit(process.returncode)
@@ -35,18 +35,6 @@ def main() -> None:
             **{goal["what"]: goal["value"] for goal in found["goals"]},
         }
     print(json.dumps(figures))
-
-
-def _memory(pid: int) -> int:
-    """Return the bytes that process *pid* and its descendants take together."""
-    total = 0
-    try:
-        parent = psutil.Process(pid)
-        for process in (parent, *parent.children(recursive=True)):
-            total += process.memory_full_info().pss
-    except psutil.NoSuchProcess:
-        pass  # one ended while we counted; the next look sees the rest
-    return total
 
 
 if __name__ == "__main__":

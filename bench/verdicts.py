@@ -23,12 +23,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from PIL import Image
 
+from bench.memory import together
 from flora import records, tar
 from flora.ids import to_hex
 from flora.records import Reason, Tier, Verdict
@@ -157,23 +157,11 @@ def watch(data: Path) -> tuple[float, int]:
     start, peak = time.monotonic(), 0
     with subprocess.Popen(command) as process:
         while process.poll() is None:
-            peak = max(peak, _memory(process.pid))
+            peak = max(peak, together(process.pid))
             time.sleep(0.5)
     if process.returncode:
         sys.exit(process.returncode)
     return time.monotonic() - start, peak
-
-
-def _memory(pid: int) -> int:
-    """Return the bytes that process *pid* and its descendants take together (PSS)."""
-    total = 0
-    try:
-        parent = psutil.Process(pid)
-        for process in (parent, *parent.children(recursive=True)):
-            total += process.memory_full_info().pss
-    except psutil.NoSuchProcess:
-        pass  # one ended while we counted; the next look sees the rest
-    return total
 
 
 def receipts(data: Path) -> dict[str, dict[str, Any]]:
