@@ -113,10 +113,6 @@ class Host:
         """Ask nothing for *seconds* (a Retry-After)."""
         self._resume = max(self._resume, time.monotonic() + seconds)
 
-    def paused(self) -> float:
-        """Return the seconds until the host may be asked again."""
-        return max(self._resume - time.monotonic(), 0.0)
-
     def answered(self, seconds: float) -> None:
         """Note that an answer began after *seconds*: the pace recovers, unless it gets slow."""
         self._failures = self._rests = 0
