@@ -106,10 +106,10 @@ def sharded(args: argparse.Namespace, world: Any) -> Any:
 
     update = SGD(RATE, MOMENTUM, DECAY)
     head = ShardedHead(args.features, args.classes, world, update=update)
-    weights = torch.ones(args.batch)
+    weights, counts = torch.ones(args.batch), (args.batch,) * world.size
 
     def step(features: Any, labels: Any) -> float:
-        loss = head(features, labels, weights)
+        loss = head(features, labels, weights, counts)
         loss.mean.backward()
         return float(loss.mean.detach())
 
@@ -118,14 +118,12 @@ def sharded(args: argparse.Namespace, world: Any) -> Any:
 
 def traffic(args: argparse.Namespace, kind: str, ranks: int) -> float:
     """Return the bytes that a rank sends in a step over Gloo, by the formula."""
-    others, rows = ranks - 1, args.batch * ranks
-    all_reduced = 2 * others / ranks
+    others, row = ranks - 1, args.features * 4
     if kind == "dense":
-        return all_reduced * args.classes * (args.features + 1) * 4
-    row = args.features * 4
-    gathered = others * (args.batch * (row + 2 * 8) + 8)  # features, label, weight; counts
-    dealt = others * args.batch * row  # the gradients of each rank's features
-    return gathered + dealt + all_reduced * rows * (4 + 3 * 8)  # the largest score; three sums
+        return 2 * others / ranks * args.classes * (args.features + 1) * 4
+    gathered = row + 2 * 8 + 3 * 8  # features, label, weight; normaliser, loss, hit
+    dealt = 4 * 8 + row  # a rank's largest score and sums; its part of the features' gradient
+    return others * args.batch * (gathered + dealt)
 
 
 def alone(args: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:

@@ -37,10 +37,17 @@ from train.loop import Trainer
 from train.phases import Rows
 
 RANKS = (2, 1, 4, 2)
-SETTINGS = replace(squares.TINY, bottleneck=16, checkpoint_seconds=0.2, full=FullSettings(epochs=2))
+SETTINGS = replace(
+    squares.TINY,
+    bottleneck=16,
+    checkpoint_seconds=0.2,
+    deterministic=True,
+    micro_batch=2,
+    full=FullSettings(epochs=2),
+)
 _PATIENCE = 300.0
 _FORK = multiprocessing.get_context("forkserver")
-_FORK.set_forkserver_preload(["bench.restart"])  # torch takes seconds to import
+_FORK.set_forkserver_preload(["train.loop"])  # torch takes seconds to import
 
 
 class Witness(Trainer):
@@ -52,7 +59,7 @@ class Witness(Trainer):
         name, number = learner.phase.step.name, self.place.step
         found = super()._step(learner, rows, total, late=late)
         pictures = self.order.places(number)[rows.places].tolist()
-        if name == "full":  # features may differ in their last bit
+        if name == "full":  # the step of the last layer has their features
             pictures = [hashlib.sha256(p.numpy().tobytes()).hexdigest() for p in rows.batch.pixels]
         real = rows.batch.weights.tolist()
         with (self.job.folder / f"seen-{self.world.rank}.jsonl").open("a") as file:

@@ -50,6 +50,13 @@ class TrainSettings:
     """Side of the square the model sees, in pixels."""
     batch_size: int = 32
     """Pictures a step, over all ranks together."""
+    micro_batch: int = field(default=0, metadata=OPERATIONAL)
+    """Pictures that a rank's memory has room for in training. Of more, all but the last so many
+    go through the backbone twice. 0 means 16 on a CPU, and 256 on a GPU."""
+    deterministic: bool = False
+    """Whether any number of ranks comes to the same weights, but for the last bit of a few: ranks
+    take whole micro-batches, sums are made in float64, and torch's kernels are those that always
+    add up in the same order. It costs time, and doubles what the backbone's gradients send."""
     weight_decay: float = 0.05
     """AdamW's, on matrices and kernels; biases and norms go without."""
     label_smoothing: float = 0.1
@@ -79,6 +86,7 @@ class TrainSettings:
             "bottleneck": (self.bottleneck, 0),
             "image_size": (self.image_size, 16),
             "batch_size": (self.batch_size, 1),
+            "micro_batch": (self.micro_batch, 0),
             "seed": (self.seed, 0),
             "ranks": (self.ranks, 0),
             "data_workers": (self.data_workers, 0),
@@ -109,3 +117,11 @@ class TrainSettings:
             )
         if self.head.epochs + self.full.epochs == 0:
             raise ConfigError("train.head.epochs and train.full.epochs are both 0: nothing to do.")
+
+    def at_once(self, device: str) -> int:
+        """Return how many pictures a *device* of this kind takes at once in training."""
+        return self.micro_batch or (16 if device == "cpu" else 256)
+
+    def unit(self, device: str) -> int:
+        """Return what the pictures of a batch are dealt out to ranks by."""
+        return self.at_once(device) if self.deterministic else 1

@@ -100,6 +100,7 @@ class Stream(Dataset[Batch]):
 
     def __init__(self, split: Split, order: Order, world: World, settings: TrainSettings) -> None:
         self.split, self.order, self.world, self.settings = split, order, world, settings
+        self.unit = settings.unit(world.device.type)
         self.parts = _parts(settings)
         self._held: dict[int, dict[int, bytes]] = {}
         """Of each row, what was read of its run and not yet taken."""
@@ -117,7 +118,7 @@ class Stream(Dataset[Batch]):
     def read(self, number: int) -> tuple[Whole, list[bytes]]:
         """Return the places and the bytes of the pictures of an item."""
         step, part = divmod(number, self.parts)
-        rows = self.world.share(np.arange(self.order.rows(step)))
+        rows = self.world.share(np.arange(self.order.rows(step)), self.unit)
         found = [self._take(step, row) for row in _part(rows, part, self.parts).tolist()]
         return np.array([place for place, _ in found], np.int64), [data for _, data in found]
 
@@ -138,12 +139,14 @@ class Gallery(Dataset[Batch]):
     def __init__(self, split: Split, world: World, settings: TrainSettings) -> None:
         self.split, self.world, self.size = split, world, settings.image_size
         self.parts = _parts(settings)
-        self.places = world.share(np.arange(len(split)))
-        self.batch_size = max(1, settings.batch_size // world.size)
+        unit = settings.unit(world.device.type)
+        self.cuts = world.cuts(len(split), unit)
+        self.places = world.share(np.arange(len(split)), unit)
+        self.batch_size = unit * max(1, settings.batch_size // world.size // unit)
 
     def __len__(self) -> int:
         """Return how many batches each rank has, so that all may do together what they do."""
-        longest = -(-len(self.split) // self.world.size)
+        longest = int(np.diff(self.cuts).max())
         return max(1, -(-longest // self.batch_size))
 
     def __getitem__(self, number: int) -> Batch:

@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from train.best import best
 from train.exchange import Rows
-from train.softmax import Batch, Loss, Part, ShardedLoss, Take, normaliser
+from train.softmax import Batch, Loss, Part, ShardedLoss, Take, normaliser, powers
 from train.update import Update
 from train.world import World
 
@@ -52,6 +52,8 @@ class ShardedHead(nn.Module):
         the smoothing (the log-Q correction of sampled softmax, Bengio and Senecal 2008).
     update: done in backward, so that a whole gradient never exists. Without it, weight and bias
         get a `.grad` as any parameter does.
+    double_sums: all between features and gradients is of float64, so that what a step gives is, but
+        for the last bit of a few numbers, the same on any number of ranks.
     """
 
     bias: nn.Parameter | None
@@ -69,12 +71,14 @@ class ShardedHead(nn.Module):
         scale: float | None = None,
         negatives: float = 1.0,
         update: Update | None = None,
+        double_sums: bool = False,
         seed: int = 0,
     ) -> None:
         super().__init__()
         self.world = world or World()
         self.count, self.classes = classes, classes_of(self.world.rank, self.world.size, classes)
         self.label_smoothing, self.scale, self.negatives = label_smoothing, scale, negatives
+        self.double_sums = double_sums
         self.weight = nn.Parameter(draw(self.classes, features, seed))
         biased = bias and scale is None
         self.bias = nn.Parameter(torch.zeros(len(self.classes))) if biased else None
@@ -84,11 +88,18 @@ class ShardedHead(nn.Module):
         if update:
             update.attach({name: p for name, p in self.named_parameters() if p is not None})
 
-    def forward(self, features: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor) -> Loss:
+    def forward(
+        self,
+        features: torch.Tensor,
+        labels: torch.Tensor,
+        weights: torch.Tensor,
+        counts: tuple[int, ...] | None = None,
+    ) -> Loss:
         """Return the loss of the rows of all ranks, of which these are this rank's.
 
         *features* are b x D, *labels* b classes of all, *weights* b numbers of 0 or more; b may
-        differ from rank to rank. All ranks call this together, and backward too.
+        differ from rank to rank, and *counts* tells that of each, or it is asked for. All ranks
+        call this together, and backward too.
 
         The gradient of *features* is of the mean over all ranks: what lies below must add up
         its gradients over the ranks. Where it takes their mean, as DistributedDataParallel
@@ -97,13 +108,13 @@ class ShardedHead(nn.Module):
         low = self._low(features)
         with torch.autocast(features.device.type, enabled=False):
             features = self._scaled(features, low)
-            batch = self._batch(features, labels, weights)
+            batch = self._batch(features, labels, weights, counts)
             part = self._part(low, batch)
             begin = partial(self._updates, self.update) if self.update else None
-            found = ShardedLoss.apply(  # type: ignore[no-untyped-call]
+            mean, losses, hits = ShardedLoss.apply(  # type: ignore[no-untyped-call]
                 features, self.weight, self.bias, batch, part, begin
             )
-            return Loss(*found)
+            return Loss(mean, losses, hits, batch.weights)
 
     @torch.no_grad()
     def topk(self, features: torch.Tensor, labels: torch.Tensor, k: int) -> Guesses:
@@ -116,16 +127,16 @@ class ShardedHead(nn.Module):
         with torch.autocast(features.device.type, enabled=False):
             rows = Rows.of(self.world, len(features), features.device)
             everyone, answers = rows.gather(self._scaled(features, low), labels[:, None])
-            part = Part(first=self.classes.start, weight=self.weight.detach(),
-                        shift=self.bias, cosine=self.scale is not None, low=low)  # fmt: skip
+            part = Part(first=self.classes.start, weight=self.weight.detach(), shift=self.bias,
+                        cosine=self.scale is not None, low=low, full=self._full())  # fmt: skip
             scores = part.scores(everyone)
             mine = self._best(scores, min(k, self.count))
             before = self._before(scores, part, rows, answers[:, 0])
-            largest, total = normaliser(scores, rows)
+            dealt = rows.deal(torch.stack([each.double() for each in powers(scores)], dim=1))
+            _, log_total = normaliser(*dealt.unbind(2))
             values, classes = rows.deal(mine).movedim(0, 1).flatten(1, 2).unbind(2)
             order, values = best(values, min(k, self.count))
-            log_total = (rows.total(total).log() + largest)[rows.mine, None]
-        values = (values - log_total).to(part.full)
+        values = (values - log_total[:, None]).to(part.full)
         return Guesses(values, classes.gather(1, order).long(), 1 + before[rows.mine])
 
     def _scaled(self, features: torch.Tensor, low: torch.dtype) -> torch.Tensor:
@@ -138,20 +149,33 @@ class ShardedHead(nn.Module):
         """Return what factors are rounded to. Half precision has no room for sums of exp."""
         kind = features.device.type
         if torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) == torch.bfloat16:
-            return torch.bfloat16
-        return torch.promote_types(self.weight.dtype, torch.float32)
+            return torch.float64 if self.double_sums else torch.bfloat16
+        return self._full()
 
-    def _batch(self, features: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor) -> Batch:
-        rows = Rows.of(self.world, len(features), features.device)
+    def _full(self) -> torch.dtype:
+        """Return what sums are made in."""
+        least = torch.float64 if self.double_sums else torch.float32
+        return torch.promote_types(self.weight.dtype, least)
+
+    def _batch(
+        self,
+        features: torch.Tensor,
+        labels: torch.Tensor,
+        weights: torch.Tensor,
+        counts: tuple[int, ...] | None,
+    ) -> Batch:
+        if counts is None:
+            rows = Rows.of(self.world, len(features), features.device)
+        else:
+            rows = Rows(world=self.world, counts=counts)
         everyone, classes, weight = rows.gather(
             features.detach(), labels[:, None], weights[:, None].double()
         )
-        total = weight.sum()
         return Batch(
             rows=rows,
             features=everyone,
             labels=classes[:, 0],
-            shares=weight[:, 0] / total.where(total > 0, 1),
+            weights=weight[:, 0],
             classes=self.count,
             smoothing=self.label_smoothing,
         )
@@ -172,6 +196,7 @@ class ShardedHead(nn.Module):
             each=each,
             cosine=self.scale is not None,
             low=low,
+            full=self._full(),
         )
 
     def _updates(self, update: Update) -> Take:
@@ -181,9 +206,9 @@ class ShardedHead(nn.Module):
         def take(
             rows: slice | torch.Tensor, of_weight: torch.Tensor, of_bias: torch.Tensor
         ) -> None:
-            update.piece("weight", self.weight, rows, of_weight)
+            update.piece("weight", self.weight, rows, of_weight.to(self.weight.dtype))
             if self.bias is not None:
-                update.piece("bias", self.bias, rows, of_bias)
+                update.piece("bias", self.bias, rows, of_bias.to(self.bias.dtype))
 
         return take
 

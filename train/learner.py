@@ -14,6 +14,11 @@ from train.phases import Phase, Rows, precision
 from train.update import Update
 from train.world import World
 
+_FLAGS = 3
+"""Numbers that a step sums over the ranks on the way."""
+_Part = tuple[torch.Tensor, int]
+"""Pixels or features that are looked at together, and the seed of chance in that."""
+
 
 class Learner:
     """What trains a phase: the optimisers of the last layer and of all below it."""
@@ -25,7 +30,9 @@ class Learner:
         self.settings = settings
         self.optimizer = _optimizer(phase, settings.weight_decay)
         parameters = [p for part, _ in phase.trained for p in part.parameters()]
-        self.gradients = Gradients(parameters, world)
+        self.gradients = Gradients(
+            parameters, world, flags=_FLAGS, double_sums=settings.deterministic
+        )
 
     def forget(self) -> None:
         """Begin with moments of zero."""
@@ -40,30 +47,64 @@ class Learner:
         *pace* is the share of the highest learning rates to take. Returns the sums over all
         ranks of *flags*, the loss, the hits and the weights of the pictures; and whether all
         numbers were finite, without which nothing below the last layer was changed.
+
+        What goes through the backbone in several parts is seen, learned from at the last layer
+        all together, and then, but for the last part, seen again with a backward for each (Gao
+        and others, arXiv:2101.06983).
         """
-        torch.manual_seed(_seed(self.settings.seed, self.phase.step.name, number, self.world.rank))
         self.update.lr = self.phase.step.head_lr * pace
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * pace
-        self.gradients.clear()
-        batch = rows.batch
+        self.gradients.clear(flags)
+        batch, below = rows.batch, not self.gradients.empty
+        first, last = self._parts(rows, number)
+        seen = self._look(last, below)
+        parts = [*(self._look(part, False) for part in first), seen.detach()]
+        inputs = torch.cat(parts).requires_grad_(below)
         with precision(self.world):
-            inputs = self.phase.look(batch)
-            loss = self.model.head(
-                self._drop(inputs, rows, number, size), batch.labels, batch.weights
-            )
-        weights = batch.weights.double()
-        counts = [(loss.losses * weights).sum(), (loss.hits * weights).sum(), weights.sum()]
-        sums = self.world.total(
-            torch.cat([weights.new_tensor(flags), torch.stack([c.double() for c in counts])])
-        )
+            given = self._drop(inputs, rows, number, size)
+            loss = self.model.head(given, batch.labels, batch.weights, rows.counts)
         loss.mean.backward()
-        norm = self.gradients.finish()
-        *told, mean, length = torch.cat([sums, loss.mean.detach()[None], norm[None]]).tolist()
+        if below:
+            self._descend(first, seen, inputs)
+        norm, told = self.gradients.finish()
+        figures = [(each * loss.weights).sum() for each in (loss.losses, loss.hits)]
+        known = [*told, *figures, loss.weights.sum(), loss.mean.detach(), norm]
+        *sums, mean, length = torch.stack([each.double() for each in known]).tolist()
         finite = math.isfinite(mean) and math.isfinite(length)
         if finite:
             self.optimizer.step()
-        return told, finite
+        return sums, finite
+
+    def _parts(self, rows: Rows, number: int) -> tuple[list[_Part], _Part]:
+        """Return the first parts of this rank's rows, and the last; each with a seed of its own."""
+        size = self.phase.at_once
+        name, places = self.phase.step.name, rows.places[::size].tolist() or [0]
+        *first, last = [
+            (pixels, _seed(self.settings.seed, name, number, place))
+            for pixels, place in zip(torch.split(rows.batch.pixels, size), places, strict=True)
+        ]
+        return first, last
+
+    def _look(self, part: _Part, learn: bool) -> torch.Tensor:
+        """Return what the last layer gets of *part*; each time the same."""
+        pixels, seed = part
+        torch.manual_seed(seed)
+        with precision(self.world), torch.set_grad_enabled(learn):
+            return self.phase.look(pixels)
+
+    def _descend(self, first: list[_Part], seen: torch.Tensor, inputs: torch.Tensor) -> None:
+        """Pass the gradient of *inputs* on to what lies below."""
+        assert inputs.grad is not None
+        *pulls, pull = torch.split(inputs.grad, self.phase.at_once)
+        if not first:
+            self.gradients.leave()
+        torch.autograd.backward(seen, pull)
+        for part, pull in zip(first, pulls, strict=True):
+            self.gradients.keep()
+            if part is first[-1]:
+                self.gradients.leave()
+            torch.autograd.backward(self._look(part, True), pull)
 
     def _drop(self, inputs: torch.Tensor, rows: Rows, number: int, size: int) -> torch.Tensor:
         """Return *inputs* less what the last layer must do without.

@@ -93,6 +93,7 @@ def create(
         label_smoothing=settings.label_smoothing,
         offsets=offsets,
         update=update,
+        double_sums=settings.deterministic,
         seed=settings.seed,
     )
     return Classifier(backbone, head, bottleneck, settings.image_size)

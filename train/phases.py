@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.checkpoint import checkpoint
 
+from train import exchange
 from train.config import TrainSettings
 from train.data import Batch, Gallery, Shards, Stream, load
 from train.model import Classifier
@@ -21,10 +21,6 @@ from train.order import Order, Whole
 from train.recipes import Step
 from train.split import Split
 from train.world import World
-
-_AT_ONCE = 16
-"""Pictures that a CPU keeps what backward needs of (100 MB each, at 224 x 224); of more, it is
-made twice."""
 
 
 class Rows(NamedTuple):
@@ -34,6 +30,8 @@ class Rows(NamedTuple):
     """In the step of the last layer its `pixels` are features."""
     places: Whole
     """Where they are in the whole batch."""
+    counts: tuple[int, ...]
+    """How many rows each rank has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +41,10 @@ class Phase:
     step: Step
     trained: list[tuple[nn.Module, float]]
     """The parts below the last layer, each with its highest learning rate."""
-    look: Callable[[Batch], torch.Tensor]
-    """What the last layer gets of a batch."""
+    look: Callable[[torch.Tensor], torch.Tensor]
+    """What the last layer gets of pixels, or of features."""
+    at_once: int
+    """Rows that go through `look` together."""
     rows: Callable[[range], Iterator[Rows]]
     """This rank's part of the steps named."""
     ranks: Callable[[], torch.Tensor]
@@ -82,15 +82,18 @@ def _head(
     train, val = shards.splits["train"], shards.splits["val"]
     model.eval()
     known, tested = (_know(model, split, world, settings) for split in (train, val))
-    share = world.share(np.arange(len(train)))
-    first, stop = (int(share[0]), int(share[-1]) + 1) if len(share) else (0, 0)
+    unit = settings.unit(world.device.type)
+    cuts = world.cuts(len(train), unit)
 
     def rows(steps: range) -> Iterator[Rows]:
         for number in steps:
             places = order.places(number)
-            mine = np.flatnonzero((places >= first) & (places < stop))
-            held = torch.from_numpy(places[mine] - first)
-            yield Rows(_part(known, held.to(world.device)), mine)
+            holders = np.searchsorted(cuts, places, side="right") - 1
+            mine = np.flatnonzero(holders == world.rank)
+            held = torch.from_numpy(places[mine] - cuts[world.rank])
+            counts = np.bincount(holders, minlength=world.size)
+            found = Rows(_part(known, held.to(world.device)), mine, tuple(counts.tolist()))
+            yield _deal(found, world, unit) if settings.deterministic else found
 
     def ranks() -> torch.Tensor:
         size = max(1, settings.batch_size // world.size)
@@ -103,7 +106,8 @@ def _head(
     return Phase(
         step=step,
         trained=[(model.bottleneck, step.backbone_lr)],
-        look=lambda batch: model.squeeze(batch.pixels),
+        look=model.squeeze,
+        at_once=unit if settings.deterministic else settings.batch_size,
         rows=rows,
         ranks=ranks,
     )
@@ -119,13 +123,12 @@ def _full(
 ) -> Phase:
     stream = Stream(shards.splits["train"], order, world, settings)
 
-    def look(batch: Batch) -> torch.Tensor:
-        return torch.cat([model.squeeze(part) for part in _see(model, batch.pixels)])
-
     def rows(steps: range) -> Iterator[Rows]:
         for number, batch in zip(steps, load(stream, steps, world, settings), strict=True):
-            places = world.share(np.arange(order.rows(number)))
-            yield Rows(batch, places if len(places) else np.zeros(1, np.int64))
+            cuts = world.cuts(order.rows(number), stream.unit)
+            places = np.arange(*cuts[world.rank : world.rank + 2])
+            counts = np.diff(cuts).clip(1)  # a rank without a picture has a grey one
+            yield Rows(batch, places if len(places) else np.zeros(1, np.int64), tuple(counts))
 
     def ranks() -> torch.Tensor:
         gallery = Gallery(shards.splits["val"], world, settings)
@@ -137,28 +140,38 @@ def _full(
     return Phase(
         step=step,
         trained=[(model.backbone, step.backbone_lr), (model.bottleneck, step.backbone_lr)],
-        look=look,
+        look=model,
+        at_once=settings.at_once(world.device.type),
         rows=rows,
         ranks=ranks,
     )
 
 
-def _see(model: Classifier, pixels: torch.Tensor) -> list[torch.Tensor]:
-    """Return the features of *pixels*, within the memory that a CPU has."""
-    if pixels.is_cuda or len(pixels) <= _AT_ONCE:
-        return [model.features(pixels)]
-    parts = torch.split(pixels, _AT_ONCE)
-    return [checkpoint(model.features, part, use_reentrant=False) for part in parts]
+def _deal(rows: Rows, world: World, unit: int) -> Rows:
+    """Return this rank's share of a batch whose rows lie anywhere, in whole *unit*s."""
+    batch, whole = rows.batch, exchange.Rows(world=world, counts=rows.counts)
+    columns = batch.labels[:, None], batch.weights[:, None], torch.from_numpy(rows.places)[:, None]
+    features, labels, weights, places = whole.gather(
+        batch.pixels, *(column.to(world.device) for column in columns)
+    )
+    order = places[:, 0].argsort()
+    mine = world.share(np.arange(len(order)), unit)
+    held = order[torch.from_numpy(mine).to(world.device)]
+    counts = np.diff(world.cuts(len(order), unit))
+    part = Batch(features[held], labels[held, 0], weights[held, 0], [])
+    return Rows(part, mine, tuple(counts.tolist()))
 
 
 @torch.no_grad()
 def _know(model: Classifier, split: Split, world: World, settings: TrainSettings) -> Batch:
     """Return the features of this rank's share of *split*."""
     gallery = Gallery(split, world, settings)
-    count, features, weights = len(gallery.places), [], []
+    features: list[torch.Tensor] = []
+    count, weights = len(gallery.places), []
+    size = settings.at_once(world.device.type)
     for batch in load(gallery, range(len(gallery)), world, settings):
         with precision(world):
-            features.append(model.features(batch.pixels))
+            features.extend(model.features(part) for part in torch.split(batch.pixels, size))
         weights.append(batch.weights)
     labels = torch.from_numpy(split.labels[gallery.places]).to(world.device)
     return Batch(torch.cat(features)[:count], labels, torch.cat(weights)[:count], [])

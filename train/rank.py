@@ -32,6 +32,7 @@ def main() -> None:
 
 def work(job: Job) -> dict[str, Any]:
     """Do this process's part of *job*, among the ranks that its environment tells of."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or it is not deterministic
     # Imported late: the parent's end is watched for during the seconds that torch takes.
     import torch
 
@@ -41,7 +42,7 @@ def work(job: Job) -> dict[str, Any]:
     from train.loop import Trainer
 
     here = world.join()
-    torch.use_deterministic_algorithms(here.device.type == "cpu")
+    torch.use_deterministic_algorithms(here.device.type == "cpu" or job.settings.deterministic)
     # A debugging aid, and slow:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     shards = Shards(job.shards, job.limit)

@@ -1,9 +1,10 @@
 """The softmax over classes that lie on several ranks: its loss, and the gradient of that.
 
-A rank scores all rows of the batch for its own classes alone. The largest score and the sum of
-exponentials of each row are reduced over the ranks, which makes the loss that of the whole
-softmax (as in Megatron-LM, arXiv:1909.08053, section 3). Classes are worked through in chunks
-that fit a cache, and the gradient of a chunk is handed on as soon as it is known.
+A rank scores all rows of the batch for its own classes alone. What these come to for a row, its
+largest score and the sum of exponentials, goes to the rank whose row it is, which makes of all
+ranks' the loss of the whole softmax (that of Megatron-LM, arXiv:1909.08053, section 3, in half as
+many hops as its all-reduces take) and tells everyone. Classes are worked through in chunks that
+fit a cache, and the gradient of a chunk is handed on as soon as it is known.
 """
 
 from collections.abc import Callable, Iterator
@@ -27,9 +28,11 @@ class Loss(NamedTuple):
     mean: torch.Tensor
     """Over the rows of all ranks by their weights; the same on every rank. Backward starts here."""
     losses: torch.Tensor
-    """Of this rank's rows, each; no gradient."""
+    """Of each row of all ranks; no gradient."""
     hits: torch.Tensor
-    """Whether no class scores higher than the label, for each of this rank's rows."""
+    """Whether no class scores higher than the label, for each row of all ranks."""
+    weights: torch.Tensor
+    """Of each row of all ranks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,11 +44,16 @@ class Batch:
     """B x D."""
     labels: torch.Tensor
     """B classes, of all."""
-    shares: torch.Tensor
-    """What each row counts for: its weight by the sum of all."""
+    weights: torch.Tensor
     classes: int
     """Of all ranks."""
     smoothing: float
+
+    @property
+    def shares(self) -> torch.Tensor:
+        """What each row counts for: its weight by the sum of all."""
+        total = self.weights.sum()
+        return self.weights / total.where(total > 0, 1)
 
 
 Take = Callable[[slice | torch.Tensor, torch.Tensor, torch.Tensor], None]
@@ -71,15 +79,12 @@ class Part:
     cosine: bool = False
     """Scores are of weights at length 1."""
     low: torch.dtype = torch.float32
-    """What factors of products are rounded to; sums are never of less than float32."""
+    """What factors of products are rounded to."""
+    full: torch.dtype = torch.float32
+    """What sums are made in."""
 
     def __len__(self) -> int:
         return len(self.weight if self.picked is None else self.picked)
-
-    @property
-    def full(self) -> torch.dtype:
-        """What sums are made in."""
-        return torch.promote_types(self.weight.dtype, torch.float32)
 
     def empty(self, *shape: int) -> torch.Tensor:
         """Return memory for sums."""
@@ -135,8 +140,8 @@ class Part:
         return rows.where(here, 0), here
 
 
-def normaliser(scores: torch.Tensor, rows: Rows) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the largest score of each row and the sum of exp(score - largest) over all classes.
+def powers(scores: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the largest of each column of *scores* (classes x B), and the sum of exp(less it).
 
     *scores* become these exponentials, in place.
     """
@@ -145,11 +150,19 @@ def normaliser(scores: torch.Tensor, rows: Rows) -> tuple[torch.Tensor, torch.Te
     largest = scores.new_full((scores.shape[1],), -torch.inf)
     for chunk in chunks:
         torch.maximum(largest, chunk.amax(0), out=largest)
-    rows.largest(largest)
     total = torch.zeros_like(largest, dtype=torch.float64)
     for chunk in chunks:
         total += chunk.sub_(largest).exp_().sum(0)
     return largest, total
+
+
+def normaliser(largest: torch.Tensor, total: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the largest score of all, and the logarithm of the sum of exp(score) over all.
+
+    Given is what `powers` found on each rank: ranks x rows.
+    """
+    most = largest.amax(0)
+    return most, ((largest - most).exp() * total).sum(0).log() + most
 
 
 class ShardedLoss(torch.autograd.Function):
@@ -168,30 +181,33 @@ class ShardedLoss(torch.autograd.Function):
         """Return what `Loss` has. The first three arguments tell autograd what it is made of."""
         ctx.set_materialize_grads(False)
         scores = part.scores(batch.features)
-        sums = torch.zeros(3, len(batch.labels), dtype=torch.float64, device=scores.device)
+        mine = torch.zeros(4, len(batch.labels), dtype=torch.float64, device=scores.device)
         places, here = part.places(batch.labels)
         if len(part):
-            sums[0] = scores.gather(0, places[None])[0].where(here, 0)
+            mine[0] = scores.gather(0, places[None])[0].where(here, 0)
         if batch.smoothing:
             for chunk, _ in part.chunks():
-                sums[1] += part.counted(scores, chunk).sum(0)
-        largest, sums[2] = normaliser(scores, batch.rows)
-        truth, everything, total = batch.rows.total(sums)
-        losses = total.log() + largest - (1 - batch.smoothing) * truth
-        losses -= batch.smoothing / batch.classes * everything
-        mean = (losses * batch.shares).sum()
-        mine = batch.rows.mine
-        found = mean.to(part.full), losses[mine].to(part.full), (truth >= largest)[mine]
-        ctx.mark_non_differentiable(*found[1:])
-        ctx.known = batch, part, begin, scores, total.to(part.full)
+                mine[1] += part.counted(scores, chunk).sum(0)
+        largest, mine[3] = powers(scores)
+        mine[2] = largest
+        truth, everything, peaks, totals = batch.rows.deal(mine.T).unbind(2)
+        truth, everything = truth.sum(0), everything.sum(0)
+        most, normal = normaliser(peaks, totals)
+        own = normal - (1 - batch.smoothing) * truth
+        own -= batch.smoothing / batch.classes * everything
+        told = torch.stack([normal, own, (truth >= most).double()], dim=1)
+        normals, losses, hits = batch.rows.gather(told)[0].unbind(1)
+        mean = (losses * batch.shares).sum().to(part.full)
+        ctx.mark_non_differentiable(losses, hits)
+        ctx.known = batch, part, begin, scores, (largest - normals).exp().to(part.full)
         ctx.inputs = features.dtype, weight, bias
-        return found
+        return mean, losses, hits
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, pull: torch.Tensor, *_: None) -> tuple[torch.Tensor | None, ...]:
         """Return the gradient of the features, and of weight and bias unless they were taken."""
-        batch, part, begin, scores, total = ctx.known
+        batch, part, begin, scores, ratio = ctx.known
         del ctx.known  # the scores are used up here
         dtype, weight, bias = ctx.inputs
         gradients = [None if begin or p is None else torch.zeros_like(p) for p in (weight, bias)]
@@ -202,9 +218,9 @@ class ShardedLoss(torch.autograd.Function):
                     gradient[rows] = values
 
         with torch.autocast(scores.device.type, enabled=False):
-            scale = pull * batch.shares.to(part.full) / total
+            scale = (pull * batch.shares).to(part.full)
             take = begin() if begin else keep
-            found = descend(batch, part, scores, total, scale, take, ctx.needs_input_grad[0])
+            found = descend(batch, part, scores, ratio, scale, take, ctx.needs_input_grad[0])
             if found is not None:
                 found = batch.rows.total_of_mine(found).to(dtype)
         return found, *gradients, None, None, None
@@ -214,29 +230,30 @@ def descend(
     batch: Batch,
     part: Part,
     scores: torch.Tensor,
-    total: torch.Tensor,
+    ratio: torch.Tensor,
     scale: torch.Tensor,
     take: Take,
     further: bool,
 ) -> torch.Tensor | None:
     """Hand the gradient of all classes of *part* to *take*, a chunk at a time.
 
-    *scores* (used up) are exponentials, *total* their sums over all classes, *scale* what the
-    loss changes by with each row's, times its `total`. Returns what these classes add to the
+    *scores* (used up) are exponentials, which *ratio* makes the probabilities of each row, and
+    *scale* what the loss changes by with each row's. Returns what these classes add to the
     gradient of the features, B x D, if it has to go *further* down.
     """
     places, here = part.places(batch.labels)
-    if len(part):
-        columns = torch.arange(len(places), device=places.device)
-        scores[places, columns] -= ((1 - batch.smoothing) * total).where(here, 0)
+    columns = torch.arange(len(places), device=places.device)
+    spread = batch.smoothing / batch.classes
     scaled = batch.features * scale[:, None]
     found, product = torch.zeros_like(scaled), torch.empty_like(scaled)
     memory = part.empty(0)
     for chunk, rows in part.chunks():
-        errors = scores[chunk]
+        errors = scores[chunk].mul_(ratio)
+        inside = here & (places >= chunk.start) & (places < chunk.stop)
+        answers = inside.to(errors.dtype) * (1 - batch.smoothing)
+        errors[(places - chunk.start).where(inside, 0), columns] -= answers
         if batch.smoothing:
-            spread = batch.smoothing / batch.classes * total
-            errors -= spread if part.each is None else part.each[chunk, None] * spread
+            errors -= spread if part.each is None else part.each[chunk, None].to(part.full) * spread
         vectors, lengths = part.vectors(rows)
         if further:
             found += part.multiply(errors.T, vectors, product)

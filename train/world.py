@@ -52,9 +52,19 @@ class World:
         """Return when all ranks have come here."""
         self.total(torch.zeros(1, device=self.device)).item()
 
-    def share(self, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Return this rank's part of *positions*: contiguous, within one of equal."""
-        return np.array_split(positions, self.size)[self.rank]
+    def cuts(self, count: int, unit: int = 1) -> npt.NDArray[np.int64]:
+        """Return where each rank's part of *count* begins, and last *count*.
+
+        The parts are of whole *unit*s but for the last, and within one of equal.
+        """
+        each, more = divmod(-(-count // unit), self.size)
+        ranks = np.arange(self.size + 1)
+        return np.minimum((ranks * each + np.minimum(ranks, more)) * unit, count)
+
+    def share(self, positions: npt.NDArray[np.int64], unit: int = 1) -> npt.NDArray[np.int64]:
+        """Return this rank's part of *positions*, contiguous."""
+        first, stop = self.cuts(len(positions), unit)[self.rank : self.rank + 2]
+        return positions[first:stop]
 
 
 def join() -> World:

@@ -20,7 +20,7 @@ def test_they_are_those_of_a_plain_backward_step_after_step() -> None:
         plain(batch).square().sum().backward()
         held.clear()
         ours(batch).square().sum().backward()
-        norm = held.finish()
+        norm, _ = held.finish()
         wanted = [p.grad for p in plain.parameters()]
         found = [p.grad for p in ours.parameters()]
         assert all(torch.equal(a, b) for a, b in zip(wanted, found, strict=True))
@@ -33,10 +33,12 @@ def test_a_number_that_is_none_shows_in_the_norm() -> None:
     held = Gradients(list(layer.parameters()), World())
     held.clear()
     layer(torch.tensor([[1.0, float("nan")]])).sum().backward()
-    assert not torch.isfinite(held.finish())
+    assert not torch.isfinite(held.finish()[0])
 
 
 def test_without_parameters_there_is_nothing_to_sum() -> None:
-    held = Gradients([], World())
-    held.clear()
-    assert held.finish() == 0
+    held = Gradients([], World(), flags=2)
+    held.clear([2.0, 0.5])
+    norm, flags = held.finish()
+    assert norm == 0
+    assert flags.tolist() == [2.0, 0.5]

@@ -85,7 +85,7 @@ def test_lines_are_told_every_few_steps_of_a_long_epoch(tmp_path: Path) -> None:
 
 
 def test_what_does_not_fit_at_once_is_made_twice_and_comes_to_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     pack(tmp_path / "shards")
     settings = replace(QUICK, bottleneck=8, head=HeadSettings(epochs=0))
@@ -93,7 +93,6 @@ def test_what_does_not_fit_at_once_is_made_twice_and_comes_to_the_same(
     trained(tmp_path, settings)
     whole = torch.load(asked.folder / "model.pt")["state"]
     shutil.rmtree(asked.folder)
-    monkeypatch.setattr("train.phases._AT_ONCE", 3)
-    trained(tmp_path, settings)
+    trained(tmp_path, replace(settings, micro_batch=3))
     parts = torch.load(asked.folder / "model.pt")["state"]
     assert all(torch.allclose(parts[name], whole[name], atol=1e-3) for name in whole)

@@ -12,5 +12,4 @@ def test_a_run_killed_on_2_1_and_4_ranks_ends_as_an_undisturbed_one(tmp_path: Pa
     found = restart.compare(tmp_path, 3, random.Random(0))
     assert found["ranks"] == [2, 1, 4, 2]
     assert found["ids_equal"]
-    # Other ranks add up in another order; AdamW makes more of what that rounds off.
-    assert found["weight_error"] <= 1e-5
+    assert found["weight_error"] <= 1e-6
