@@ -1,5 +1,7 @@
-"""Take the README's picture of a report: `make bench NAME=screenshot ARGS="data/demo/report.html"`.
+"""Take a picture for the README: `make bench NAME=screenshot ARGS="data/demo/report.html"`.
 
+Of the page that `make bench NAME=dashboard ARGS="--output page.html"` keeps:
+`ARGS="page.html --output docs/dashboard.png --top 0 --bottom 1800"`.
 Needs Chromium or Chrome on the PATH.
 """
 

@@ -84,6 +84,10 @@ class Ask:
         self._secrets: dict[str, re.Pattern[str]] = {}
         self._odd_in_a_row = 0
 
+    def state(self) -> dict[str, float]:
+        """Return how fast it may be asked, for the dashboard."""
+        return self._host.state()
+
     def key(self, name: str) -> str:
         """Return the environment variable *name*, a secret. Raises ConfigError if it is unset."""
         value = self.key_if_set(name)

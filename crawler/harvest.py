@@ -49,6 +49,8 @@ class FetchTask:
     lane: str = ""
     share: float = 1.0
     """The part of a host's budget that the unit may use: several lanes may share a host."""
+    watched: str = ""
+    """What it goes by on the dashboard: its lane, or its name if it has none."""
 
 
 def harvest(task: FetchTask) -> Outcome:
@@ -62,7 +64,8 @@ def harvest(task: FetchTask) -> Outcome:
         urls = candidates["url"].to_pylist()
         left = dict.fromkeys(url for url in urls if url not in pack.settled)
         meter = Meter("fetch")
-        shared.run(_fetch_all(left, pack, meter, task))
+        if left:
+            shared.run(_fetch_all(left, pack, meter, task))
         meter.flush()
         table, size = _table(candidates, pack)
         pack.finish()
@@ -95,7 +98,9 @@ async def _fetch_all(urls: Iterable[str], pack: Pack, meter: Meter, task: FetchT
         allowed = max(round(task.settings.budget(name).connections * task.share), 1)
         hands = min(allowed, -(-len(queue) // _WORTH_A_CONNECTION))
         tasks += [asyncio.create_task(work(name)) for _ in range(hands)]
-    await _all(tasks)
+    largest = max(queues, key=lambda name: len(queues[name]))
+    with meter.watch(task.watched, host(largest).state):
+        await _all(tasks)
     gate.close()
 
 
@@ -125,8 +130,8 @@ class _Gate:
         self._held.append((fetched, host))
         self._open = self._open or fetched.status not in _UNREACHABLE
         if self._open:
-            for item in self._held:
-                self._write(*item)
+            for held, _ in self._held:
+                self._write(held)
             self._held.clear()
         elif len(self._held) >= _PATIENCE:
             self.close()
@@ -139,10 +144,10 @@ class _Gate:
                 "Nothing was written down; the same command tries again."
             )
 
-    def _write(self, fetched: Fetched, host: str) -> None:
+    def _write(self, fetched: Fetched) -> None:
         self._pack.add(fetched, datetime.now(UTC).isoformat(timespec="milliseconds"))
         refused = None if fetched.status == KEPT else str(fetched.status)
-        self._meter.count(rows=1, bytes=len(fetched.data), refused=refused, host=host)
+        self._meter.count(rows=1, bytes=len(fetched.data), refused=refused)
 
 
 def _host_name(url: str) -> str:

@@ -49,7 +49,8 @@ class Host:
         self._share, self._patience = share, patience
         self._interval = _MARGIN / (budget.requests_per_second * share)
         self._byte_seconds = 8e-6 / (budget.megabits * share) if budget.megabits else 0.0
-        self._connections = asyncio.Semaphore(max(int(budget.connections * share), 1))
+        self._most = max(int(budget.connections * share), 1)
+        self._connections = asyncio.Semaphore(self._most)
         self._room = room or asyncio.Semaphore(budget.connections)
         self._next = self._last = self._resume = self._paid = 0.0
         self._pace, self._slowed_at = 1.0, 0.0
@@ -135,6 +136,18 @@ class Host:
         self._failures += 1
         if self._failures >= _TIRED:
             self._rest()
+
+    def state(self) -> dict[str, float]:
+        """Return the budget and how it is used now, for the dashboard (flora.tally.State)."""
+        pause = self._resume - time.monotonic()
+        return {
+            "a_second": round(_MARGIN / self._interval, 3),
+            "connections": self._most,
+            "megabits": round(8e-6 / self._byte_seconds, 3) if self._byte_seconds else 0,
+            "pace": round(self._pace, 3),
+            "until": round(time.time() + pause) if pause > 0 else 0,
+            "down": self._down,
+        }
 
     def give_another_chance(self) -> None:
         """Ask a host again that was given up: a new unit begins."""

@@ -87,6 +87,7 @@ def units(folder: Path, settings: CrawlerSettings) -> list[Unit]:
             settings=settings,
             lane=lane if lanes > 1 else "",
             share=1 / lanes,
+            watched=part.unit if part.host == _SHARED else lane,
         )
         found.append(
             Unit(

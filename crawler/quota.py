@@ -69,6 +69,16 @@ class Quota:
             left.append(max(int(rest / self._price), 0))
         return min(left, default=None)
 
+    def state(self) -> dict[str, float | None]:
+        """Return what is left and what was spent, for the dashboard."""
+        spent = self.spent()
+        return {
+            "left": self.left(),
+            "a_day": self._per_day or None,
+            "today": spent.today,
+            "dollars": round(spent.dollars, 2),
+        }
+
     def spent(self) -> Spent:
         """Return what was asked, with nothing yet on a new day."""
         spent, day = _read(self._path), today()

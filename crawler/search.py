@@ -107,24 +107,28 @@ async def _ask(task: AskTask, answers: Answers) -> None:
     meter, held = Meter("search"), list[Answer]()
     async with net.session(settings) as session:
         ask = Ask(session, task.source, terms, settings, left)
-        for species_id, query in zip(*(column.to_pylist() for column in part), strict=True):
-            if (species_id, query) in answers.known:
-                continue
-            before = ask.odd.copy()
-            found = [each async for each in source.search(ask, settings, species_id, query)]
-            odd = next(iter(ask.odd - before), "")
-            held.append(Answer(species_id=species_id, query=query, found=found, odd=odd))
-            if not odd:
-                _keep(held, answers, meter, task.source)
-    _keep(held, answers, meter, task.source)
+        with meter.watch(task.source, ask.state):
+            for species_id, query in zip(*(column.to_pylist() for column in part), strict=True):
+                if (species_id, query) in answers.known:
+                    continue
+                before = ask.odd.copy()
+                try:
+                    found = [each async for each in source.search(ask, settings, species_id, query)]
+                finally:
+                    meter.tell_quota(task.source, left.state())
+                odd = next(iter(ask.odd - before), "")
+                held.append(Answer(species_id=species_id, query=query, found=found, odd=odd))
+                if not odd:
+                    _keep(held, answers, meter)
+    _keep(held, answers, meter)
     meter.flush()
 
 
-def _keep(held: list[Answer], answers: Answers, meter: Meter, source: str) -> None:
+def _keep(held: list[Answer], answers: Answers, meter: Meter) -> None:
     for answer in held:
         answers.add(answer)
         for _ in answer.found:
-            meter.count(rows=1, host=source)
+            meter.count(rows=1)
     held.clear()
 
 
@@ -150,7 +154,7 @@ def _read(task: FileTask) -> Generator[Candidate]:
     meter = Meter("search")
     read: Callable[..., Iterable[Candidate]] = sources.AS_FILES[task.source].read
     for candidate in read(paths, task.settings, find):
-        meter.count(rows=1, host=task.source)
+        meter.count(rows=1)
         yield candidate
     meter.flush()
 

@@ -5,8 +5,10 @@ import logging
 import os
 import socket
 import subprocess
+import time
 from collections.abc import Generator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import dask
@@ -17,7 +19,7 @@ from flora.config import OPERATIONAL
 from flora.console import say
 from flora.errors import ConfigError
 from flora.slurm import SlurmSettings, is_here
-from flora.tally import Tally
+from flora.tally import Post, Tally
 
 _CONNECT_SECONDS = 15
 _JOBS = 8
@@ -54,19 +56,20 @@ class ClusterSettings:
 
 
 @contextlib.contextmanager
-def connect(target: str, settings: ClusterSettings) -> Generator[Client]:
+def connect(target: str, settings: ClusterSettings, logs: Path | None = None) -> Generator[Client]:
     """Yield a client of *target*: `local` starts processes, `slurm` has SLURM start them,
     `tcp://…` joins a scheduler.
 
+    At the end, however it comes, what the dashboard last showed is kept in the folder *logs*.
     Raises ConfigError where no scheduler answers, or SLURM refuses the jobs.
     """
     _quiet()
     if target == "local":
-        with _local(settings) as cluster, Client(cluster) as client:
-            yield _watched(client)
+        with _local(settings) as cluster, Client(cluster) as client, _watched(client, logs):
+            yield client
     elif target == "slurm":
-        with _slurm(settings) as cluster, Client(cluster) as client:
-            yield _watched(client)
+        with _slurm(settings) as cluster, Client(cluster) as client, _watched(client, logs):
+            yield client
     elif target.startswith(("tcp://", "tls://")):
         try:
             client = Client(target, timeout=_CONNECT_SECONDS)
@@ -75,8 +78,8 @@ def connect(target: str, settings: ClusterSettings) -> Generator[Client]:
                 f"--cluster {target}: no Dask scheduler answers there ({error}). "
                 "Start one with `dask scheduler --preload flora.dashboard`, or leave the flag out."
             ) from error
-        with client:
-            yield _watched(client)
+        with client, _watched(client, logs):
+            yield client
     else:
         raise ConfigError(
             f"--cluster {target}: write `local`, `slurm` or a scheduler's tcp:// address."
@@ -101,6 +104,7 @@ def _local(settings: ClusterSettings) -> LocalCluster:
             "distributed.worker.profile.enabled": False,
             "distributed.worker.memory.monitor-interval": "500ms",
             "distributed.admin.system-monitor.interval": "5s",
+            "distributed.scheduler.dashboard.tasks.task-stream-length": 10_000,
         }
     )
     return LocalCluster(
@@ -163,10 +167,20 @@ def _free_address(address: str) -> str:
     return address
 
 
-def _watched(client: Client) -> Client:
+@contextlib.contextmanager
+def _watched(client: Client, logs: Path | None) -> Generator[None]:
+    """Have what *client* runs counted and shown, and keep what it came to in *logs*."""
     client.register_plugin(Tally())
+    client.register_plugin(Post())
+    client.run_on_scheduler(dashboard.serve)
+    client.get_task_stream(start=0, stop=0)  # from now on tasks are noted for the report
     link = client.dashboard_link
     if link and link not in _told:
         _told.add(link)
         say(f"Dashboard: {link.removesuffix('/status')}{dashboard.ROUTE}")
-    return client
+    began = time.time()
+    try:
+        yield
+    finally:
+        if logs is not None:
+            dashboard.save(client, logs, began)

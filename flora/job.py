@@ -32,7 +32,7 @@ from flora.errors import (
     is_disk_full,
 )
 from flora.ledger import Ledger, Receipt
-from flora.tally import SLOWEST, TOPIC, Totals
+from flora.tally import SLOWEST, TOPIC, Totals, disk
 
 if TYPE_CHECKING:
     from flora.stage import Outcome, Unit
@@ -78,7 +78,9 @@ class Job:
     def run(self, units: Sequence[Unit]) -> dict[str, Receipt]:
         """Do *units* and return their receipts. Raises StageError if some remain."""
         waiting, done = _by_lane(units), dict[str, Receipt]()
-        self._announce(units=self.totals.units, units_done=self.totals.units_done)
+        totals, folder = self.totals, self.ledger.folder
+        self._announce(folder=str(folder), units=totals.units, units_done=totals.units_done,
+                       todo=totals.todo, disk=disk(folder))  # fmt: skip
         self.client.subscribe_topic(TOPIC, self._hear)
         with Progress(self.stage, self.totals) as progress, self._calling_off():
             while (waiting or self.flying or self.more) and not self._hopeless(done):
@@ -196,7 +198,7 @@ class Job:
             left[unit.lane or unit.name] += unit.seconds
         slowest = sorted(left.items(), key=lambda item: -item[1])[:SLOWEST]
         self.totals.left = {lane: seconds for lane, seconds in slowest if seconds > 0}
-        self._announce(left=self.totals.left)
+        self._announce(left=self.totals.left, disk=disk(self.ledger.folder))
 
     def _again(
         self, unit: Unit, error: BaseException, tb: TracebackType | None, waiting: list[Unit]
@@ -208,6 +210,7 @@ class Job:
                 self.later[other.name] = str(error)
             waiting[:] = [other for other in waiting if other not in same]
             return False
+        self._announce(failed=1)
         why = str(error) if isinstance(error, FloraError) else f"{type(error).__name__}: {error}"
         why = why.strip().rstrip(".") + "."
         entry = {
@@ -251,6 +254,7 @@ class Job:
         try:
             yield
         finally:
+            self._announce(ended=True)
             self.client.unsubscribe_topic(TOPIC)
             for future in self.flying:
                 future.cancel(force=True, reason="the stage ended", msg=None)

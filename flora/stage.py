@@ -58,6 +58,7 @@ class Run(contextlib.AbstractContextManager["Run"]):
         self.options = options
         self._stack = contextlib.ExitStack()
         self._client: Client | None = None
+        self._logs: Path | None = options.data / "logs"
         self._stopped = threading.Event()
 
     def __exit__(
@@ -111,7 +112,9 @@ class Run(contextlib.AbstractContextManager["Run"]):
     def beside(self) -> "Run":
         """Return a run on the same cluster, for another thread. The caller closes it."""
         address = self._connect().scheduler.address
-        return Run(replace(self.options, cluster=address))
+        run = Run(replace(self.options, cluster=address))
+        run._logs = None  # this one keeps what there is to see of both
+        return run
 
     def stop(self) -> None:
         """Have what another thread is running here end with a StageError, soon."""
@@ -121,7 +124,7 @@ class Run(contextlib.AbstractContextManager["Run"]):
         if self._client is None:
             settings = self.options.settings("cluster", cluster.ClusterSettings)
             self._client = self._stack.enter_context(
-                cluster.connect(self.options.cluster, settings)
+                cluster.connect(self.options.cluster, settings, self._logs)
             )
         return self._client
 

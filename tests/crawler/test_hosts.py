@@ -51,6 +51,20 @@ def test_lanes_split_one_budget() -> None:
     assert began[-1] - began[0] >= 2 * 5 / 20 - 0.05
 
 
+def test_a_host_says_what_it_bears_and_how_it_fares() -> None:
+    host = Host("h", Budget(requests_per_second=4.0, connections=4, megabits=8.0), share=0.5)
+    calm = host.state()
+    assert (calm["a_second"], calm["connections"], calm["megabits"]) == (2.0, 2, 4.0)
+    assert (calm["pace"], calm["until"], calm["down"]) == (1.0, 0, False)
+    host.slow_down(2.0)  # a Crawl-delay, of which half is this lane's
+    host.failed(time.monotonic())
+    host.pause(100.0)
+    slowed = host.state()
+    assert slowed["a_second"] == pytest.approx(0.25, rel=0.02)
+    assert slowed["pace"] == 0.5
+    assert slowed["until"] == pytest.approx(time.time() + 100, abs=2)
+
+
 def test_a_pause_stops_everyone() -> None:
     async def body() -> float:
         host = Host("h", budget(100.0))

@@ -111,3 +111,5 @@ def test_a_quota_that_is_used_up_keeps_nothing_from_being_fetched(
             assert "1 for openverse, until 00:00 UTC. The same command goes on tomorrow." in said
             assert len(engines.asked) == 2
             assert Ledger(data / "images").receipts()
+    kept = sorted((data / "logs").glob("*-page.html"))
+    assert "0 of 2" in kept[-1].read_text()  # the quota, on the dashboard
