@@ -14,6 +14,7 @@ from dedup.__main__ import dedup
 from demo import apis, archives, score, world
 from demo.web import Web
 from demo.world import World
+from evaluate.__main__ import tabulate
 from flora import cluster
 from flora.__main__ import checklist
 from flora.cluster import ClusterSettings
@@ -94,6 +95,7 @@ def _stages(here: Options, made: World, photos: Path | None, names: Path) -> Non
         lambda: shards(here),
         lambda: train(replace(here, cluster="local")),  # not on Dask
         lambda: evaluate(replace(here, cluster="local")),
+        lambda: tabulate(here, "main"),
     )
     for step in steps:
         step()

@@ -116,12 +116,17 @@ def grey(data: bytes, side: int = HASH_SIDE) -> Grey:
     return np.asarray(pixels)
 
 
-def rgb(data: bytes) -> npt.NDArray[np.uint8]:
-    """Return colour pixels (height x width x 3) of *data*. Raises FlawedPictureError."""
+def rgb(data: bytes, side: int = 0) -> npt.NDArray[np.uint8]:
+    """Return colour pixels (height x width x 3) of *data*. Raises FlawedPictureError.
+
+    With a *side*, a JPEG comes at the smallest DCT scale whose sides are at least that.
+    """
     if data[:3] != b"\xff\xd8\xff":
         return _raster(data, "RGB")
     try:
-        return np.asarray(simplejpeg.decode_jpeg(data, "RGB", strict=True))
+        return np.asarray(
+            simplejpeg.decode_jpeg(data, "RGB", min_height=side, min_width=side, strict=True)
+        )
     except (ValueError, MemoryError) as error:
         raise FlawedPictureError(Refusal.CORRUPT, str(error)) from error
 

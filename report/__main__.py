@@ -2,19 +2,20 @@
 
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from flora import records
 from flora.command import Options, guard, options, parser
 from flora.console import say, size
 from flora.errors import ConfigError
-from flora.ledger import publish
+from flora.ledger import Receipt, publish
 from flora.packs import Packs
-from report import chapters, examples, page, plates, tables
+from report import chapters, coverage, database, examples, learning, page
 from report.album import Album
+from report.counts import Counts, count, receipts
+from report.funnel import funnel
 from report.plates import Plates
-from report.tables import Counts
 
 _TITLE = "What the crawl brought, and what the model knows"
 
@@ -34,50 +35,44 @@ def report(options: Options, output: Path | None = None, truth: Path | None = No
     say(f"report: {output} ({size(output.stat().st_size)})")
 
 
-def compose(data: Path, truth: dict[str, Any], *, species_shown: int) -> str:
+def compose(data: Path, known: dict[str, Any], *, species_shown: int) -> str:
     """Return the page. First it is settled which pictures to show, then they are read."""
-    counts, run, classes = tables.count(data), _newest_run(data), _classes(data)
+    run, work = _newest_run(data), receipts(data)
     scores = _json(run / "evaluation.json") if run else {}
-    split = next((name for name in ("test", "val") if scores.get(name, {}).get("images")), "")
-    sheet = examples.sheet(data, counts, species_shown)
-    removed = {reason: examples.removed(data, reason) for reason in plates.WHY}
-    misses = examples.misses(data)
-    confusions = examples.confusions(data, run, split) if run and split else []
-
-    sides = [side for some in (*removed.values(), misses) for pair in some for side in pair.sides]
-    mistaken = [side for pair in confusions for side in pair]
-    image_ids = {image_id for some in sheet.values() for image_id in some}
-    image_ids.update(side.image_id for side in sides)
-    image_ids.update(side.image_id for side in mistaken)
-    species_ids = {*sheet, *(each for side in sides for each in side.species)}
-    species_ids.update(classes.get(side.label, "") for side in mistaken)
-
-    with Packs(data / "images") as packs:
-        album = Album(data / "images", packs, image_ids)
-        plate = Plates(data / "checklist", species_ids, album)
-        mixed = plate.confusions(confusions, classes) if confusions else None
+    sets = ("test", "val", *scores)
+    split = next((name for name in sets if scores.get(name, {}).get("images")), "")
+    with database.opened(data) as db, Packs(data / "images") as packs:
+        counts = count(db)
+        guesses = _guesses(run, split)
+        shown = examples.choose(db, guesses, species_shown)
+        album = Album(db, packs, shown.image_ids())
+        plates = Plates(examples.names(db, shown.species_ids()), album)
+        confused = plates.confusions(shown.confused) if guesses else None
         found = [
-            chapters.funnel(data, counts),
-            *([chapters.truth(truth)] if truth else []),
-            plate.sheet(sheet, counts),
-            chapters.refused(data, counts),
-            plate.duplicates(removed, misses, counts),
-            chapters.per_species(counts),
-            chapters.sources(counts),
-            chapters.training(run),
-            chapters.evaluation(scores, split, mixed),
-            chapters.names(data),
-            plate.credits(),
+            funnel(counts, work),
+            *([chapters.truth(known)] if known else []),
+            coverage.per_species(counts),
+            coverage.by_family(counts),
+            plates.sheets(shown.sheets, counts),
+            coverage.sources(counts),
+            coverage.forms(counts),
+            chapters.refused(db, counts),
+            plates.duplicates(shown.removed, shown.misses, counts),
+            learning.training(run),
+            learning.evaluation(scores, split, confused),
+            chapters.names(db, counts),
+            plates.credits(),
         ]
-    return page.document(_TITLE, [_date(data), _summary(counts, scores.get("test", {}))], found)
+    lead = [_date(data, work), _summary(counts, scores.get("test", {}))]
+    return page.document(_TITLE, lead, found)
 
 
 def _summary(counts: Counts, scores: dict[str, Any]) -> str:
     """Return the whole of it in a sentence."""
-    if not counts.kept:
-        return "No picture has been judged yet."
-    kept, listed = sum(counts.kept.values()), sum(counts.statuses.values())
-    parts = f"{kept:,} pictures of {len(counts.kept):,} species, out of {listed:,} listings"
+    listed, species = sum(counts.statuses.values()), counts.scope[2]
+    if not counts.reasons:
+        return f"{counts.whole:,} of {listed:,} listings fetched whole; none is judged yet."
+    parts = f"{counts.kept:,} pictures of {species:,} species, out of {listed:,} listings"
     if scores.get("top1") is None:
         return f"{parts}."
     return (
@@ -86,9 +81,9 @@ def _summary(counts: Counts, scores: dict[str, Any]) -> str:
     )
 
 
-def _date(data: Path) -> str:
+def _date(data: Path, work: Mapping[str, Sequence[Receipt]]) -> str:
     """Return when the last unit was finished: the same tables make the same page on any day."""
-    ends = [receipt.finished_at for done in tables.work(data).values() for receipt in done]
+    ends = [receipt.finished_at for done in work.values() for receipt in done]
     when = f"as of {max(ends)[:16].replace('T', ' ')} UTC" if ends else "before anything is done"
     return f"Data folder {data.name}, {when}"
 
@@ -99,11 +94,10 @@ def _newest_run(data: Path) -> Path | None:
     return newest.parent if newest else None
 
 
-def _classes(data: Path) -> dict[int, str]:
-    """Return label -> species_id."""
-    path = data / "shards" / "classes.parquet"
-    table = tables.read(path, records.CLASSES, ["label", "species_id"])
-    return dict(zip(table["label"].to_pylist(), table["species_id"].to_pylist(), strict=True))
+def _guesses(run: Path | None, split: str) -> Path | None:
+    """Return the table of the model's guesses for *split*, if there is one."""
+    names = (f"{kind}-{split}.parquet" for kind in ("guesses", "predictions"))
+    return next((run / name for name in names if (run / name).is_file()), None) if run else None
 
 
 def _truth(path: Path) -> dict[str, Any]:

@@ -9,11 +9,14 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from report.page import Html
+
+Ints = npt.NDArray[np.int64]
 
 GREEN, ORANGE, BLUE, SKY = "#009e73", "#e69f00", "#0072b2", "#56b4e9"
 """Of Okabe and Ito's palette, which the colour-blind can tell apart."""
@@ -67,14 +70,18 @@ def bars(words: str, rows: Mapping[str, Sequence[int]], parts: Sequence[str] = (
         return _svg(drawn, words)
 
 
-def rank_frequency(words: str, curves: Mapping[str, Sequence[int]]) -> Html:
-    """Return species in order of their number of pictures, on logarithmic scales."""
+def rank_frequency(words: str, curves: Mapping[str, Ints], whole: int = 0) -> Html:
+    """Return numbers of pictures in order, most first, on logarithmic scales.
+
+    A line stands at *whole*, the number of species there could be.
+    """
     with _drawing(words, 3.6) as (drawn, axes):
-        for (name, counts), colour in zip(curves.items(), (SKY, GREEN, ORANGE), strict=False):
-            ordered = np.sort(np.asarray(counts))[::-1]
+        for (name, ordered), colour in zip(curves.items(), (SKY, GREEN, ORANGE), strict=False):
             places = np.unique(np.geomspace(1, max(len(ordered), 1), _POINTS).round().astype(int))
             if len(ordered):
                 axes.plot(places, ordered[places - 1], color=colour, label=name, linewidth=2)
+        if whole:
+            axes.axvline(whole, color=SOFT, linewidth=0.8, linestyle=(0, (4, 3)))
         axes.set(xscale="log", yscale="log", xlabel="species, most pictures first",
                  ylabel="pictures", ylim=(0.9, None))  # fmt: skip
         for axis, largest in ((axes.xaxis, axes.get_xlim()[1]), (axes.yaxis, axes.get_ylim()[1])):
@@ -96,9 +103,10 @@ def course(
     curves = {name: points for name, points in curves.items() if points}
     with _drawing(words, 3.2 + 0.3 * (len(curves) > 1)) as (drawn, axes):
         for (name, points), colour in zip(curves.items(), (GREEN, ORANGE, BLUE), strict=False):
-            x, y = [x for x, _ in points], [y for _, y in points]
-            dots = "o" if len(points) <= _DOTS else ""
-            axes.plot(x, y, dots, linestyle="-", color=colour, label=name, markersize=3.5)
+            few = np.unique(np.linspace(0, len(points) - 1, _POINTS).round().astype(int))
+            x, y = zip(*(points[place] for place in few), strict=True)
+            dots = "o" if len(points) <= _DOTS else None
+            axes.plot(x, y, marker=dots, color=colour, label=name, markersize=3.5)
         for number, (name, begin) in enumerate(phases.items()):
             if number:
                 axes.axvline(begin, color=SOFT, linewidth=0.8, linestyle=(0, (4, 3)))

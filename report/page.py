@@ -74,7 +74,9 @@ def table(head: Sequence[object], rows: Iterable[Sequence[object]], *, words: in
 
     def line(cells: Sequence[object], kind: str) -> Html:
         classes = [None if place < words else "n" for place in range(len(cells))]
-        return tag("tr", *(tag(kind, c, class_=k) for c, k in zip(cells, classes, strict=True)))
+        scope = "col" if kind == "th" else None
+        return tag("tr", *(tag(kind, cell, class_=name, scope=scope)
+                           for cell, name in zip(cells, classes, strict=True)))  # fmt: skip
 
     top = tag("thead", line(head, "th")) if head else ""
     body = tag("tbody", join((line(row, "td") for row in rows), "\n"))

@@ -1,15 +1,13 @@
-"""The chapters of pictures: the contact sheet, duplicates side by side, mistaken species."""
+"""The chapters of pictures: contact sheets, duplicates side by side, mistaken species."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 
-from flora import records
 from flora.records import Reason
-from report import tables
+from report import figures
 from report.album import Album, credit
-from report.examples import Mistaken, Pair
-from report.page import Chapter, Html, chapter, grid, join, link, table, tag
-from report.tables import Counts
+from report.counts import Counts
+from report.examples import SUSPECT, Mistaken, Pair, Specimen
+from report.page import Chapter, Html, beside, chapter, figure, grid, join, link, table, tag
 
 WHY = {
     Reason.NEAR_DUPLICATE: "The same picture as one that stays, by its hash or by its pixels.",
@@ -22,35 +20,30 @@ WHY = {
     Reason.HOLDOUT: "Also in the evaluation set, or of an observation that is.",
 }
 """The reasons to remove a picture, in our own words."""
+_SUSPECT = (
+    "Species of whose pictures the greatest share went to another species, or to none, because "
+    "others claim them, too. The pictures are those that stay."
+)
 _NAMED = 4
 
 
 class Plates:
-    """What all chapters of pictures draw on: the album, and the names of the species."""
+    """What all chapters of pictures draw on: the album, and the *names* of the species."""
 
-    def __init__(self, checklist: Path, species_ids: Collection[str], album: Album) -> None:
-        path, columns = checklist / "species.parquet", ["species_id", "name", "family"]
-        rows = tables.where(path, records.SPECIES, columns, "species_id", sorted(species_ids))
-        self._known = {row["species_id"]: row for row in rows.to_pylist()}
+    def __init__(self, names: Mapping[str, str], album: Album) -> None:
+        self._names = names
         self._album = album
 
-    def sheet(self, found: Mapping[str, Sequence[str]], counts: Counts) -> Chapter:
-        """Return the contact sheet: species with some of their pictures."""
-        title = "Pictures kept, by species"
+    def sheets(self, found: Mapping[str, Sequence[Specimen]], counts: Counts) -> Chapter:
+        """Return the contact sheets: species with some of their pictures."""
+        title = f"Pictures {counts.stock}, by species"
         if not found:
-            return chapter("sheet", title, "No picture has been judged yet, so none is kept.")
-        cards = []
-        for species_id, image_ids in found.items():
-            total, name = counts.kept[species_id], self._name(species_id)
-            tiles = [
-                self._album.show(image_id, f"{name}, picture {number} of {total}")
-                for number, image_id in enumerate(image_ids, 1)
-            ]
-            family = self._known.get(species_id, {}).get("family") or "family not known"
-            about = tag("small", f"{family} · {total:,} picture{'s' * (total > 1)}")
-            words = tag("p", tag("i", name), tag("br"), about)
-            cards.append(tag("div", tag("div", *tiles, class_="tiles"), words, class_="card"))
-        return chapter("sheet", title, grid("sheet", cards))
+            return chapter("sheet", title, "There is no picture yet.")
+        parts: list[object] = []
+        for name, sheet in found.items():
+            parts += [tag("h3", name), *([_SUSPECT] if name == SUSPECT else [])]
+            parts.append(grid("sheet", map(self._specimen, sheet)))
+        return chapter("sheet", title, *parts)
 
     def duplicates(
         self, found: Mapping[Reason, Sequence[Pair]], misses: Sequence[Pair], counts: Counts
@@ -59,32 +52,30 @@ class Plates:
         title = "Removed as duplicates"
         if not counts.reasons:
             return chapter("duplicates", title, "Duplicates have not been looked for yet.")
-        parts: list[object] = []
+        parts: list[object] = [_clusters(counts)] if counts.clusters else []
         for reason, pairs in found.items():
-            if pairs:
-                words = str(reason).replace("_", " ").capitalize()
-                parts += [tag("h3", f"{words}: {counts.reasons[reason]:,}"), WHY[reason],
-                          grid("pairs", map(self._pair, pairs))]  # fmt: skip
+            words = str(reason).replace("_", " ").capitalize()
+            parts += [tag("h3", f"{words}: {counts.reasons[reason]:,}"), WHY[reason],
+                      grid("pairs", map(self._pair, pairs))]  # fmt: skip
         if misses:
             parts += [tag("h3", "Nearest misses"),
                       "Both kept: their hashes are near, but their pixels are not alike enough.",
                       grid("pairs", map(self._pair, misses))]  # fmt: skip
         return chapter("duplicates", title, *(parts or ["Every picture is one of its kind."]))
 
-    def confusions(
-        self, found: Iterable[tuple[Mistaken, Mistaken]], classes: Mapping[int, str]
-    ) -> Html:
+    def confusions(self, found: Iterable[tuple[Mistaken, Mistaken]]) -> Html:
         """Return the species that are most often taken for each other."""
         cards = []
         for pair in found:
             sides = []
             for side in pair:
-                name = self._name(classes.get(side.label, f"label {side.label}"))
+                name = self._name(side.species_id)
                 told = tag("small", f"{side.mistakes} of {side.tested} taken for the other")
-                picture = self._album.show(side.image_id, f"Picture of {name}")
+                image_id = next((each for each in side.image_ids if each in self._album), None)
+                picture = self._album.show(image_id, f"Picture of {name}")
                 sides.append(_side(picture, tag("i", name), tag("br"), told))
             cards.append(_card(sides))
-        return grid("pairs", cards)
+        return grid("pairs", cards) if cards else Html("None: every first guess was right.")
 
     def credits(self) -> Chapter:
         """Return who made what is shown on the page. Call it when all of it is shown."""
@@ -106,14 +97,25 @@ class Plates:
             ),
         )
 
+    def _specimen(self, one: Specimen) -> Html:
+        tiles = [
+            self._album.show(image_id, f"{one.name}, picture {number} of {one.pictures}")
+            for number, image_id in enumerate(one.image_ids, 1)
+        ]
+        told = f"{one.family or 'family not known'} · {one.pictures:,} picture"
+        told += "s" * (one.pictures > 1)
+        if one.contested:
+            told += f" · {one.contested:,} of {one.judged:,} lost to others"
+        words = tag("p", tag("i", one.name), tag("br"), tag("small", told))
+        return tag("div", tag("div", *tiles, class_="tiles"), words, class_="card")
+
     def _pair(self, pair: Pair) -> Html:
         sides = []
         for side in pair.sides:
             fate = "kept" if side.kept else "removed"
             names = [self._name(each) for each in side.species]
-            picture = self._album.show(
-                side.image_id, f"{fate}, listed as {', '.join(names[:_NAMED])}"
-            )
+            listed = ", ".join(names[:_NAMED]) or "no species"
+            picture = self._album.show(side.image_id, f"{fate}, listed as {listed}")
             shown = join((tag("i", name) for name in names[:_NAMED]), ", ")
             more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
             words = f"{fate}; listed for {len(names)} species" if len(names) > 1 else fate
@@ -127,7 +129,21 @@ class Plates:
 
     def _name(self, species_id: str) -> str:
         """Return its name, or its id where the checklist does not have it."""
-        return str(self._known.get(species_id, {}).get("name") or species_id)
+        return self._names.get(species_id, species_id)
+
+
+def _clusters(counts: Counts) -> Html:
+    """Return how large the clusters are, and which species claim the same pictures."""
+    bars = {
+        f"{least:,}" if least == most else f"{least:,} to {most:,}": [clusters]
+        for _, least, most, clusters, _ in counts.clusters
+    }
+    alike = sum(row[4] for row in counts.clusters)
+    drawn = figures.bars("Clusters of pictures that are one, by their size", bars)
+    said = f"{alike:,} pictures are copies of each other, in clusters of so many."
+    claims = [(tag("i", a), tag("i", b), n) for a, b, n in counts.claims]
+    rest = [table(["claimed by", "and by", "pictures"], claims, words=2)] if claims else []
+    return beside(figure(drawn, said), *rest)
 
 
 def _side(picture: Html, *words: object) -> Html:

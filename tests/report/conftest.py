@@ -13,7 +13,7 @@ from flora import records
 from flora.command import Options
 from flora.ledger import Ledger, Receipt
 from report.__main__ import report
-from report.tables import NAMES, PAIRS
+from report.database import NAMES, PAIRS
 from tests import dataset
 
 EVIL = "<script>alert('x')</script>"

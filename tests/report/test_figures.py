@@ -1,5 +1,7 @@
 import re
 
+import numpy as np
+
 from report import figures
 
 
@@ -12,7 +14,7 @@ def test_drawings_take_the_fonts_of_the_page_and_ask_for_nothing() -> None:
 
 
 def test_the_same_numbers_give_the_same_drawing() -> None:
-    curves = {"kept": [5, 1, 1], "listed": list(range(1, 3000))}
+    curves = {"kept": np.array([5, 1, 1]), "listed": np.arange(3000, 0, -1)}
     assert figures.rank_frequency("x", curves) == figures.rank_frequency("x", curves)
 
 
@@ -25,8 +27,11 @@ def test_names_inside_one_drawing_are_not_those_of_another() -> None:
 
 
 def test_a_long_curve_is_thinned() -> None:
-    assert len(figures.rank_frequency("x", {"kept": range(1, 300_000)})) < 40_000
+    assert len(figures.rank_frequency("x", {"kept": np.arange(300_000, 0, -1)})) < 40_000
+    points = [(float(step), 1 / step) for step in range(1, 100_000)]
+    assert len(figures.course("x", {"loss": points}, {"head": 0})) < 40_000
 
 
 def test_no_species_at_all_can_be_drawn() -> None:
-    assert "</svg>" in figures.rank_frequency("x", {"listed": [], "kept": [1]})
+    curves = {"listed": np.array([], np.int64), "kept": np.array([1])}
+    assert "</svg>" in figures.rank_frequency("x", curves, 350_000)

@@ -1,17 +1,22 @@
 import json
+import re
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from crawler.search import NAMES
 from dedup.tables import PAIRS
+from flora import predictions, records
+from flora.predictions import Predictions, words
 from flora.records import Reason
-from report import plates, tables
+from report import counts, database, plates
 from report.__main__ import main
 from tests.report.conftest import EVIL, Page, look
 
-CHAPTERS = ["funnel", "sheet", "refused", "duplicates", "species", "sources", "training",
-            "evaluation", "names", "credits"]  # fmt: skip
+CHAPTERS = ["funnel", "species", "families", "sheet", "sources", "forms", "refused", "duplicates",
+            "training", "evaluation", "names", "credits"]  # fmt: skip
 
 
 def test_every_chapter_is_there_in_order_and_in_the_contents(page: Page) -> None:
@@ -24,11 +29,14 @@ def test_every_chapter_is_there_in_order_and_in_the_contents(page: Page) -> None
 def test_the_page_asks_the_web_for_nothing(page: Page) -> None:
     assert {tag for tag, _ in page.tags} & {"script", "link", "iframe", "object", "base"} == set()
     assert all(source.startswith("data:image/jpeg;base64,") for source in page.values("src"))
+    only_named = {("svg", "xmlns:xlink"), ("img", "title"), ("img", "alt")}
     for tag, attrs in page.tags:
-        if not str(attrs.get("href", "#")).startswith("#"):
-            assert tag == "a"
+        for name, value in attrs.items():
+            if re.search(r"https?:|//|url\((?!#)", str(value)) and name != "src":
+                assert (tag, name) in only_named | {("a", "href")}
+        if tag == "a" and not str(attrs["href"]).startswith("#"):
             assert "noopener" in str(attrs["rel"])
-        assert "url(http" not in str(attrs.get("style"))
+    assert "url(" not in page.words[""]
     policies = [a["content"] for _, a in page.tags if "http-equiv" in a]
     assert policies == ["default-src 'none'; img-src data:; style-src 'unsafe-inline'"]
     assert "@import" not in page.words[""]
@@ -59,14 +67,14 @@ def test_the_same_tables_give_the_same_page(data: Path) -> None:
 def test_the_funnel_counts_every_step(page: Page) -> None:
     words = page.words["funnel"]
     for step in (
-        "names asked for as they were given 5",
-        "species accepted, that they lead to 4",
-        "listings found by all sources 134",
-        "to fetch different by address and species 67",
-        "fetched whole arrived, decoded, not refused 60",
-        "different pictures by their bytes 60",
-        "kept after removing duplicates 56",
-        "in shards packed for training and tests 54",
+        "names asked for as they were given – 5",
+        "species accepted, that they lead to not in list 1 1 4",
+        "listings found by all sources – 134",
+        "to fetch by photograph and species the same photograph, or not planned yet 67 67 67",
+        "fetched whole arrived, decoded, not refused not found 5 · robots 2 7 60",
+        "different pictures by their bytes – 60",
+        "kept after removing duplicates conflict 2 · near duplicate 1 · placeholder 1 4 56",
+        "in shards packed for training and tests not chosen, or not packed yet 2 2 54",
         "train 45 val 3 test 6",
         "images 1 2.0 KiB 61.5",
     ):
@@ -74,7 +82,9 @@ def test_the_funnel_counts_every_step(page: Page) -> None:
 
 
 def test_the_contact_sheet_shows_six_of_each_species_with_the_name(page: Page) -> None:
-    assert "Genus0 species0 Familiaceae · 19 pictures" in page.words["sheet"]
+    assert (
+        "Genus2 species2 Familiaceae · 19 pictures · 2 of 21 lost to others" in page.words["sheet"]
+    )
     shown = [str(p["alt"]) for p in page.pictures() if "picture 6 of" in str(p["alt"])]
     assert sorted(shown) == [
         "Genus0 species0, picture 6 of 19",
@@ -83,8 +93,11 @@ def test_the_contact_sheet_shows_six_of_each_species_with_the_name(page: Page) -
     ]
 
 
-def test_a_limit_takes_fewer_species(data: Path) -> None:
-    assert "Genus1 species1" not in look(data, limit=2).words["sheet"]
+def test_no_species_is_on_two_sheets_and_the_most_suspect_are_chosen_first(data: Path) -> None:
+    sheet = look(data, limit=1).words["sheet"]
+    assert [sheet.count(f"Genus{n} species{n}") for n in range(3)] == [1, 1, 1]
+    assert re.findall("With the (most|fewest) pictures", sheet) == ["most", "fewest"]
+    assert "Genus1 species1 Familiaceae · 18 pictures" in sheet.partition("Most suspect")[2]
 
 
 def test_a_removed_picture_stands_beside_the_one_that_stays(page: Page) -> None:
@@ -112,15 +125,40 @@ def test_refusals_are_counted_and_three_of_a_kind_are_named(page: Page) -> None:
     assert words.count("https://robots.example/") == 2
 
 
-def test_species_without_pictures_are_counted_against_those_wanted(page: Page) -> None:
+def test_clusters_are_counted_by_size_and_the_species_that_claim_the_same_are_named(
+    page: Page,
+) -> None:
+    words = page.words["duplicates"]
+    assert "4 pictures are copies of each other, in clusters of so many." in words
+    assert "claimed by and by pictures Genus0 species0 Genus1 species1 1" in words
+
+
+def test_species_without_pictures_are_counted_against_those_wanted_and_the_checklist(
+    page: Page,
+) -> None:
     words = page.words["species"]
-    assert "none 1 25.0% 1 or more 3 75.0% 10 or more 3 75.0% 50 or more 0 0.0%" in words
+    assert "none 1 25.0% 0 0.0% 1 or more 3 75.0% 3 100.0%" in words
+    assert "50 or more 0 0.0% 0 0.0%" in words
 
 
-def test_sources_and_licences_are_counted(page: Page) -> None:
+def test_families_are_boxes_and_rows_of_a_table(page: Page) -> None:
+    words = page.words["families"]
+    assert "Familiaceae: 3 of 3" in words
+    assert "family species with 1+ with 10+ with 50+ share 10+ pictures" in words
+    assert "Familiaceae 3 3 3 0 100.0% 56 family not known 1 0 0 0 0.0% 0" in words
+
+
+def test_sources_tiers_and_licences_are_counted(page: Page) -> None:
     words = page.words["sources"]
     assert "gbif citizen 60 60 100.0% 56 commons web 7 0 0.0% 0" in words
-    assert "CC BY 4.0 38 67.9% not stated 18 32.1%" in words
+    assert "citizen 60 60 56 web 7 0 0" in words
+    assert "CC BY 4.0 60 100.0% 38 not stated 0 0.0% 18" in words
+
+
+def test_sizes_and_formats_are_of_what_came_whole(page: Page) -> None:
+    words = page.words["forms"]
+    assert "under 128 px" in words
+    assert "jpg 60 100.0% 72 px" in words
 
 
 @pytest.mark.parametrize(
@@ -140,7 +178,7 @@ def test_sources_and_licences_are_counted(page: Page) -> None:
     ],
 )
 def test_a_licence_has_one_name_however_it_is_spelled(told: str, name: str) -> None:
-    assert tables.licence(told) == name
+    assert counts.licence(told) == name
 
 
 def test_training_is_drawn_from_its_whole_lines(page: Page) -> None:
@@ -159,6 +197,33 @@ def test_the_evaluation_stands_beside_chance_and_names_the_confused(page: Page) 
     assert "Genus2 species2 0 of 10 taken for the other" in words
 
 
+def test_guesses_are_read_where_there_are_any(data: Path) -> None:
+    run = data / "runs" / "main"
+    ids = records.read(data / "shards" / "index.parquet", records.INDEX, ["image_id"])
+    none = np.full(4, -1)
+    guessed = Predictions(
+        keys=words(ids["image_id"].to_pylist()[:4]), observations=words([*"abcd"]),
+        labels=np.array([1, 1, 0, -1]), ranks=np.array([2, 2, 1, 0]), truths=np.full(4, -1.0),
+        genus_ranks=none, family_ranks=none, candidates=none, genus_candidates=none,
+        family_candidates=none, top=np.zeros((4, 2), np.float32),
+        top_labels=np.array([[2, 1], [2, 1], [0, -1], [0, -1]], np.int32),
+    )  # fmt: skip
+    with predictions.writing(run / "guesses-test.parquet") as append:
+        append(guessed)
+    page = look(data)
+    assert "Genus1 species1 2 of 2 taken for the other" in page.words["evaluation"]
+    assert "Genus2 species2 0 of 0 taken for the other" in page.words["evaluation"]
+    shown = [str(picture["alt"]) for picture in page.pictures()]
+    assert {"Picture of Genus1 species1", "Picture of Genus2 species2"} <= set(shown)
+
+
+def test_without_guesses_nothing_is_said_of_confusions(data: Path) -> None:
+    (data / "runs" / "main" / "predictions-test.parquet").unlink()
+    words = look(data).words["evaluation"]
+    assert "first guess right" in words
+    assert "taken for" not in words
+
+
 def test_a_model_that_no_picture_tests_is_not_called_perfect(data: Path) -> None:
     path = data / "runs" / "main" / "evaluation.json"
     found = json.loads(path.read_text())
@@ -174,6 +239,7 @@ def test_names_that_lead_nowhere_are_listed_with_suggestions(page: Page) -> None
 
 
 def test_every_picture_has_words_and_a_credit(page: Page) -> None:
+    assert all(attrs["aria-label"] for tag, attrs in page.tags if tag == "svg")
     for picture in page.pictures():
         assert picture["alt"]
         assert "·" in str(picture["title"])
@@ -191,13 +257,38 @@ def test_stages_that_have_not_run_are_said_to(tmp_path: Path) -> None:
 
 def test_a_crawl_without_verdicts_has_its_half_of_the_page(data: Path) -> None:
     for path in ("verdicts/verdicts.parquet", "shards/index.parquet", "shards/classes.parquet",
-                 "runs/main/metrics.jsonl"):  # fmt: skip
+                 "runs/main/metrics.jsonl", "images/tables/b.parquet"):  # fmt: skip
         (data / path).unlink()
+    page = look(data)
+    assert "60 of 60 listings fetched whole; none is judged yet." in page.words[""]
+    assert (
+        "fetched whole arrived, decoded, not refused not fetched yet 7 7 60" in page.words["funnel"]
+    )
+    assert "kept after" not in page.words["funnel"]
+    assert "10 or more 3 75.0%" in page.words["species"]
+    assert "Familiaceae: 3 of 3" in page.words["families"]
+    assert "Pictures fetched, by species" in page.words["sheet"]
+    assert len(page.pictures()) == 18
+    assert "gbif citizen 60 60 100.0% 0" in page.words["sources"]
+    assert "Duplicates have not been looked for yet." in page.words["duplicates"]
+
+
+def test_a_crawl_that_brought_nothing_is_a_page(tmp_path: Path, data: Path) -> None:
+    name = "images/tables/b.parquet"
+    (tmp_path / name).parent.mkdir(parents=True)
+    shutil.copy(data / name, tmp_path / name)
+    words = look(tmp_path).words
+    assert "7 of 7 listings (100.0%) brought no picture" in words["refused"]
+    assert "There is no picture yet." in words["sheet"]
+
+
+def test_names_that_are_asked_for_but_not_searched_are_a_page(data: Path) -> None:
+    for folder in ("images", "verdicts", "shards", "runs"):
+        shutil.rmtree(data / folder)
+    shutil.rmtree(data / "candidates" / "tables")
     words = look(data).words
-    assert "fetched whole arrived, decoded, not refused 60" in words["funnel"]
-    assert "kept after" not in words["funnel"]
-    assert "gbif citizen 60 60 100.0% 0" in words["sources"]
-    assert "Duplicates have not been looked for yet." in words["duplicates"]
+    assert "species accepted, that they lead to not in list 1 1 4" in words["funnel"]
+    assert "No picture has been listed yet." in words["species"]
 
 
 def test_the_demos_truth_is_a_chapter(data: Path, tmp_path: Path) -> None:
@@ -227,12 +318,19 @@ def test_mistakes_are_one_clear_message(data: Path, capsys: pytest.CaptureFixtur
     assert main(["--data", str(data), "--truth", str(broken)]) == 2
     (data / "images" / "packs" / "a-000.tar").unlink()
     assert main(["--data", str(data)]) == 3
+    records.write(data / "shards" / "index.parquet", records.CLASSES.empty_table())
+    assert main(["--data", str(data)]) == 3
+    (data / "verdicts" / "verdicts.parquet").write_bytes(b"PAR1, or so it says: PAR1")
+    assert main(["--data", str(data)]) == 3
     said = capsys.readouterr().err
     assert "there is no such folder" in said
     assert "cannot be read as JSON" in said
     assert "a-000.tar: cannot be read" in said
+    assert "shards: a table is not as its stage promised" in said
+    assert "verdicts: a table is not as its stage promised" in said
+    assert said.count("\n") == 5
 
 
 def test_the_tables_are_those_that_the_stages_write() -> None:
-    assert tables.NAMES == NAMES
-    assert tables.PAIRS == PAIRS
+    assert database.NAMES == NAMES
+    assert database.PAIRS == PAIRS
