@@ -9,10 +9,12 @@ ARGS   ?=
 PY     := $(VENV)/bin/python -m
 FLAGS   = --data $(DATA) --cluster $(CLUSTER) $(if $(CONFIG),--config $(CONFIG)) $(if $(LIMIT),--limit $(LIMIT)) $(if $(DRY_RUN),--dry-run) $(ARGS)
 WHERE   = $(if $(NODES),--nodes $(NODES)) $(if $(GPUS),--gpus $(GPUS)) $(if $(RUN),--run $(RUN)) $(if $(RECIPE),--recipe $(RECIPE))
+TRIAL   = $(if $(SETS),--sets $(SETS)) $(if $(VIEWS),--views $(VIEWS)) $(if $(FUSE),--fuse $(FUSE)) $(if $(CHECKLIST),--checklist "$(CHECKLIST)") $(if $(UNSEEN),--unseen)
+COMMA  := ,
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo checklist crawl fetch dedup shards train evaluate report status \
+.PHONY: help install demo checklist crawl fetch dedup shards train evaluate compare report status \
         bench test test-slurm check format lint types clean
 
 help:  ## List the targets
@@ -50,8 +52,12 @@ shards: $(READY)  ## Pack what stays: [VERIFY=1 reads it all again]
 train: $(READY)  ## Train on the shards: [NODES=n] of SLURM [GPUS=of-each] [RUN=name] [RECIPE=longtail]
 	$(PY) train $(FLAGS) $(WHERE)
 
-evaluate: $(READY)  ## Evaluate the trained model: the same variables
-	$(PY) train $(FLAGS) $(WHERE) evaluate
+evaluate: $(READY)  ## Evaluate a run: [SETS=test,folder,...] [VIEWS=10] [FUSE=logs,mean,max] [CHECKLIST=list] [UNSEEN=1]
+	$(PY) train $(FLAGS) $(WHERE) evaluate $(TRIAL)
+	$(PY) evaluate $(FLAGS) table $(or $(RUN),main)
+
+compare: $(READY)  ## By how much the second run is better: RUNS=one,two [SETS=test]
+	$(PY) evaluate $(FLAGS) compare $(subst $(COMMA), ,$(or $(RUNS),$(error RUNS= is two runs of DATA/runs: RUNS=before,after))) $(if $(SETS),--on $(SETS))
 
 report: $(READY)  ## Write DATA/report.html
 	$(PY) report $(FLAGS)

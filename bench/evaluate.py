@@ -32,7 +32,8 @@ from evaluate.intervals import intervals
 from flora import predictions
 from flora.predictions import Predictions, words
 from train.rows import TOP, Lineage, Piece
-from train.scores import Configuration, Reading
+from train.scores import Reading
+from train.trial import Configuration
 from train.world import World
 
 _BATCH = 32

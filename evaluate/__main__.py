@@ -1,4 +1,4 @@
-"""`python -m evaluate score|compare|write`: figures of runs, of any system's and of people's.
+"""`python -m evaluate table|score|compare|write`: figures of runs, of any system's, of people's.
 
 docs/evaluation.md has examples of each.
 """
@@ -8,24 +8,48 @@ import json
 import sys
 from pathlib import Path
 
-from evaluate import calibration, entries, guesses, plot, runfiles, table, taxa
+from evaluate import entries, evaluation, guesses, mapping, plot, runfiles, table, taxa
 from evaluate.entries import Entry, Switches
 from evaluate.guesses import Fusion
+from evaluate.mapping import Mapping
 from evaluate.taxa import Taxa
 from flora import predictions, regions
-from flora.command import guard, options, parser
+from flora.command import Options, guard, options, parser
 from flora.console import say, show
 from flora.errors import ConfigError
-from flora.ledger import publish
+from flora.ledger import Ledger, publish
 from flora.predictions import Predictions
+
+
+def tabulate(shared: Options, run: str) -> None:
+    """Show all figures of a run of ours, and write them beside it: JSON, Markdown, HTML."""
+    folder = shared.data / "runs" / run
+    if shared.dry_run:
+        say(f"evaluate: {folder / 'evaluation.html'} would be written.")
+        return
+    if not evaluation.sets(folder):
+        if (folder / "evaluate.sbatch").is_file():
+            say("evaluate: the job is not done yet; the same command then shows its figures.")
+            return
+        raise ConfigError(f"{folder}: there is no evaluated run. Evaluate it first.")
+    known = taxa.read(shared.data / "shards" / "classes.parquet")
+    with Ledger(folder).lock():
+        show(evaluation.write(folder, known))
+    say(f"evaluate: {folder / 'evaluation.html'}; evaluation.md and evaluation.json beside it.")
+
+
+def _tabulate(args: argparse.Namespace) -> None:
+    if len(args.runs) != 1:
+        raise ConfigError("table takes one run of DATA/runs.")
+    tabulate(options(args), args.runs[0])
 
 
 def score(args: argparse.Namespace) -> None:
     """Show the table of all runs given; with --output, write it as JSON and as a plot too."""
-    found, known = _entries(args)
-    temperatures = {name: _temperature(args, name) for name in {each.name for each in found}}
-    figures = [table.measure(each, known, temperatures[each.name]) for each in found]
-    show(table.text(figures) + "\n\n" + table.text_parts(figures))
+    found, known = _entries(args, args.on)
+    heat = {name: evaluation.temperature(_run(args, name)) for name in {e.name for e in found}}
+    figures = [table.measure(each, known, heat[each.name]) for each in found]
+    show(table.text(figures))
     if args.output:
         with publish(args.output / "scores.json") as draft:
             draft.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
@@ -37,7 +61,12 @@ def compare(args: argparse.Namespace) -> None:
     """Show by how much the second run is better than the first, in every configuration of both."""
     if len(args.runs) != 2:
         raise ConfigError("compare takes two runs: the one before and the one after.")
-    found, known = _entries(args)
+    for name in args.on.split(","):
+        _compare(args, name)
+
+
+def _compare(args: argparse.Namespace, on: str) -> None:
+    found, known = _entries(args, on)
     names = list(dict.fromkeys(each.name for each in found))
     if len(names) != 2:
         raise ConfigError(f"both runs are called {names[0]}. Name them: one=FILE two=FILE.")
@@ -45,7 +74,9 @@ def compare(args: argparse.Namespace) -> None:
     for key in sides[0]:
         if key in sides[1]:
             one, two = sides[0][key], sides[1][key]
-            show(f"{two.name} less {one.name}: {' + '.join(key[0]) or 'plain'} {key[1]}".rstrip())
+            way = " + ".join(key[0]) or "plain"
+            where = "" if args.truth else f" on {on}"
+            show(f"{two.name} less {one.name}{where}: {way} {key[1]}".rstrip())
             show(table.text_compared(table.compare(one, two, known)))
 
 
@@ -60,11 +91,13 @@ def write(args: argparse.Namespace) -> None:
     if known is None:
         raise ConfigError("write needs the names of the classes: --classes classes.parquet.")
     rows = _observed(args) if runfiles.FORMATS[args.format].observations else _plain(args)
+    theirs = _mapping(args, known)
+    ids = theirs.theirs(known.ids) if theirs else known.ids
     with publish(args.output) as draft:
-        runfiles.write_run(draft, rows, known.ids, args.format)
+        runfiles.write_run(draft, rows, ids, args.format)
     if args.truth:
         with publish(args.truth) as draft:
-            runfiles.write_truth(draft, rows, known.ids)
+            runfiles.write_truth(draft, rows, ids)
     say(f"evaluate: {args.output}")
 
 
@@ -73,21 +106,21 @@ def _plain(args: argparse.Namespace) -> Predictions:
     name, path = _named(args.runs[0])
     if path.suffix == ".parquet":
         return predictions.read(path)
-    return predictions.read(_run(args, name) / f"guesses-{args.split}.parquet")
+    return predictions.read(_run(args, name) / f"guesses-{args.on}.parquet")
 
 
 def _observed(args: argparse.Namespace) -> Predictions:
     """Return the guesses for each observation: from whole rows of scores if they are there."""
     how: Fusion = (args.fuse or ["logs"])[0]
     name, path = _named(args.runs[0])
-    exact = _run(args, name) / f"guesses-{args.split}-{how}.parquet"
+    exact = _run(args, name) / f"guesses-{args.on}-{how}.parquet"
     if path.suffix != ".parquet" and exact.is_file():
         return predictions.read(exact)
     return guesses.fuse(_plain(args), how)
 
 
-def _entries(args: argparse.Namespace) -> tuple[list[Entry], Taxa]:
-    """Return what --split, --truth and the switches make of the runs given."""
+def _entries(args: argparse.Namespace, on: str) -> tuple[list[Entry], Taxa]:
+    """Return what the set *on*, --truth and the switches make of the runs given."""
     ours: list[Entry] = []
     files: list[tuple[str, Path, bool]] = []
     given = [(run, False) for run in args.runs] + [(run, True) for run in args.people]
@@ -98,13 +131,14 @@ def _entries(args: argparse.Namespace) -> tuple[list[Entry], Taxa]:
         elif path.is_file():
             files.append((name, path, people))
         else:
-            ours += entries.of_run(_run(args, name), args.split)
+            ours += entries.of_run(_run(args, name), on)
     known = _taxa(args)
     found: list[Entry] = []
     if files:
         if not args.truth:
             raise ConfigError(f"{files[0][1]}: a run file needs what is true: --truth FILE.")
-        found, known = entries.of_files(files, args.truth, known, args.candidates)
+        theirs = _mapping(args, known)
+        found, known = entries.of_files(files, args.truth, known, args.candidates, theirs)
     if not ours + found:
         raise ConfigError("name a run, or a run file and --truth.")
     known = known or taxa.bare([])
@@ -121,10 +155,17 @@ def _taxa(args: argparse.Namespace) -> Taxa | None:
     return taxa.read(path) if args.classes or path.is_file() else None
 
 
-def _temperature(args: argparse.Namespace, name: str) -> float | None:
-    """Return the temperature fitted on the validation set of a run of ours, if it has one."""
-    path = options(args).data / "runs" / name / "guesses-val.parquet"
-    return calibration.fit(predictions.read(path)) if path.is_file() else None
+def _mapping(args: argparse.Namespace, known: Taxa | None) -> Mapping | None:
+    """Return what --mapping says, and tell what of it is strange to us."""
+    if args.mapping is None:
+        return None
+    if known is None:
+        raise ConfigError("--mapping needs the names of our classes: --classes classes.parquet.")
+    found = mapping.read(args.mapping, known)
+    if found.strange:
+        few = ", ".join(found.strange[:3])
+        say(f"{args.mapping}: {len(found.strange):,} lines are of no species of ours: {few}, ...")
+    return found
 
 
 def _run(args: argparse.Namespace, name: str) -> Path:
@@ -142,7 +183,7 @@ def _named(text: str) -> tuple[str, Path]:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return its exit code."""
     flags = parser("evaluate", "Figures of runs: of ours, of any system's, of people's.")
-    tasks = {"score": score, "compare": compare, "write": write}
+    tasks = {"table": _tabulate, "score": score, "compare": compare, "write": write}
     add = flags.add_argument
     add("task", choices=tasks)
     add("runs", nargs="*", metavar="RUN", help="a run of DATA/runs, or [NAME=]FILE")
@@ -155,7 +196,8 @@ def main(arguments: list[str] | None = None) -> int:
     )
     add("--classes", type=Path, metavar="FILE", help="(DATA/shards/classes.parquet)")
     add("--candidates", type=int, metavar="C", help="classes that could be named (all named ones)")
-    add("--split", default="test", help="which pictures of a run of DATA/runs (test)")
+    add("--mapping", type=Path, metavar="FILE", help="their class ids, and our species")
+    add("--on", default="test", metavar="SET", help="which set of a run of DATA/runs (test)")
     add("--checklist", metavar="LIST", help="what may be the answer: a file, or family=Rosaceae")
     add("--without", type=Path, metavar="FILE", help="keys of test pictures to leave out")
     add("--fuse", nargs="+", default=[], choices=("logs", "mean", "max"),

@@ -12,6 +12,7 @@ import numpy as np
 
 from evaluate import guesses, runfiles
 from evaluate.guesses import Fusion
+from evaluate.mapping import Mapping
 from evaluate.taxa import Taxa, bare
 from flora import predictions
 from flora.errors import ConfigError
@@ -45,33 +46,41 @@ class Switches:
     fusions: Sequence[Fusion] = ()
 
 
-def of_run(folder: Path, split: str) -> list[Entry]:
-    """Return the tables that a run of ours left in *folder*: one a configuration.
+def of_run(folder: Path, name: str) -> list[Entry]:
+    """Return what a run of ours guessed of the set *name*: an entry a configuration, plain first.
 
     Raises ConfigError where there is none.
     """
-    files = sorted(folder.glob(f"guesses-{split}*.parquet"))
-    if not files:
+    plain = folder / f"guesses-{name}.parquet"
+    if not plain.is_file():
         raise ConfigError(
-            f"{folder}: there is no run with guesses for {split}. "
-            "Evaluate it first, or give a file."
+            f"{folder}: there is no run with guesses for {name}. "
+            "Evaluate it first (make evaluate), or give a file."
         )
-    found = []
-    for file in files:
-        how = tuple(part for part in file.stem.removeprefix(f"guesses-{split}").split("-") if part)
+    found = [Entry(name=folder.name, rows=predictions.read(plain))]
+    files = folder.glob(f"guesses-{name}-*.parquet")
+    for file in sorted(files, key=lambda file: (file.stem.count("-"), file.stem)):
+        how = tuple(file.stem.removeprefix(f"guesses-{name}-").split("-"))
         found.append(Entry(name=folder.name, rows=predictions.read(file), how=how))
     return found
 
 
 def of_files(
-    files: Sequence[tuple[str, Path, bool]], truth: Path, taxa: Taxa | None, candidates: int | None
+    files: Sequence[tuple[str, Path, bool]],
+    truth: Path,
+    taxa: Taxa | None,
+    candidates: int | None,
+    mapping: Mapping | None = None,
 ) -> tuple[list[Entry], Taxa]:
     """Return an entry for each run file (name, path, whether of people), and the taxa of all.
 
-    Without *candidates*, a guess is taken to be one of all classes that are named anywhere.
+    Without *candidates*, a guess is taken to be one of all classes that are named anywhere. With a
+    *mapping*, what it knows of their classes is ours.
     """
     right = runfiles.read_truth(truth)
     runs = [runfiles.read_run(path) for _, path, _ in files]
+    if mapping:
+        right, runs = mapping.truth(right), [mapping.run(run) for run in runs]
     known = (taxa or bare([])).extended(runfiles.named(runs, right))
     count = candidates or len(known.ids)
     found = []

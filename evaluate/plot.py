@@ -1,5 +1,6 @@
 """The plot: people and machines on one scale, each with its interval."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,13 @@ _PANELS = (("top1", "top-1"), ("mrr", "mean reciprocal rank"))
 
 
 def draw(path: Path, found: Sequence[dict[str, Any]]) -> None:
-    """Write the figures of `evaluate.table.measure` as an SVG: best entry on top."""
+    """Write the plot of *found* to *path*."""
+    with publish(path) as draft:
+        draft.write_text(svg(found), encoding="utf-8")
+
+
+def svg(found: Sequence[dict[str, Any]]) -> str:
+    """Return the figures of `evaluate.table.measure` as an SVG: best entry on top."""
     found = sorted(found, key=lambda each: _value(each, "top1"))
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "scores"}):
         drawn = Figure(figsize=(9, 1.1 + 0.32 * len(found)), layout="constrained")
@@ -41,8 +48,10 @@ def draw(path: Path, found: Sequence[dict[str, Any]]) -> None:
         ):  # fmt: skip
             panels[0].plot([], [], mark, color=colour, label=name)
         drawn.legend(loc="outside upper right", ncols=3, frameon=False)
-        with publish(path) as draft:
-            drawn.savefig(draft, format="svg", metadata={"Date": None, "Creator": None})
+        out = io.StringIO()
+        drawn.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
+    text = out.getvalue()
+    return text[text.index("<svg") :]
 
 
 def _value(each: dict[str, Any], key: str) -> float:

@@ -155,25 +155,33 @@ def score(run: Run, truth: Truth, classes: Sequence[str], candidates: int) -> Pr
     return from_guesses(list(truth.classes), seen, labels, top_labels, top, candidates)
 
 
-def write_run(path: Path, rows: Predictions, classes: Sequence[str], year: str) -> None:
-    """Write *rows* as a run of *year* (of FORMATS); *classes* has the class id of each label."""
+def write_run(path: Path, rows: Predictions, classes: Sequence[str | None], year: str) -> None:
+    """Write *rows* as a run of *year* (of FORMATS); *classes* has the class id of each label.
+
+    Labels without one are left out; those with the same one are guessed as one, with their sum.
+    """
     form = FORMATS[year]
     with path.open("w", encoding="utf-8", newline="") as file:
         out = csv.writer(file, delimiter=";", lineterminator="\n")
         for key, labels, logs in zip(rows.keys, rows.top_labels, rows.top, strict=True):
-            best = labels[labels >= 0][: form.most]
-            for place, (label, log) in enumerate(zip(best, logs, strict=False), start=1):
-                line = [key, classes[label], f"{np.exp(float(log)):.9g}"]
+            sums: dict[str, float] = {}
+            for label, log in zip(labels, logs, strict=True):
+                name = classes[label] if label >= 0 else None
+                if name is not None:
+                    sums[name] = sums.get(name, 0.0) + float(np.exp(float(log)))
+            best = sorted(sums.items(), key=lambda guess: -guess[1])[: form.most]
+            for place, (name, probability) in enumerate(best, start=1):
+                line = [key, name, f"{probability:.9g}"]
                 out.writerow([*line, place] if form.observations else line)
 
 
-def write_truth(path: Path, rows: Predictions, classes: Sequence[str]) -> None:
+def write_truth(path: Path, rows: Predictions, classes: Sequence[str | None]) -> None:
     """Write what is true of each of *rows* as a ground truth; a truth of no class is left out."""
     with path.open("w", encoding="utf-8", newline="") as file:
         out = csv.writer(file, delimiter=";", lineterminator="\n")
-        known = rows.labels >= 0
-        for key, label in zip(rows.keys[known], rows.labels[known], strict=True):
-            out.writerow([key, classes[label]])
+        for key, label in zip(rows.keys, rows.labels.tolist(), strict=True):
+            if label >= 0 and classes[label] is not None:
+                out.writerow([key, classes[label]])
 
 
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:

@@ -15,9 +15,12 @@ from flora.errors import ContractError
 from flora.predictions import Predictions
 
 Figures = dict[str, Any]
+Rows = list[tuple[str, ...]]
+"""Cells of a table for the eye; the first row names the columns."""
 _SHOWN = ("top1", "top5", "top10", "top30", "mrr", "macro_top1", "ma_mrr")
 _SURE = ("top1", "mrr", "ma_mrr")
 """Those whose intervals have room on a screen; scores.json has all."""
+_CHANCE = "  at random"
 _TITLES = ("top-1", "top-5", "top-10", "top-30", "MRR", "macro top-1", "MA-MRR")
 
 
@@ -77,9 +80,9 @@ def compare(one: Entry, two: Entry, taxa: Taxa, draws: int = DRAWS) -> list[Figu
     return found
 
 
-def text(found: Sequence[Figures]) -> str:
-    """Return the figures of species as a table for the eye: a line an entry, chance below."""
-    lines: list[tuple[str, ...]] = [("", "images", "species", *_TITLES)]
+def overall(found: Sequence[Figures]) -> Rows:
+    """Return the figures of species as rows of cells: one an entry, chance below."""
+    lines: Rows = [("", "images", "species", *_TITLES)]
     before: tuple[str, ...] = ()
     for each in found:
         species = each["levels"]["species"]
@@ -89,32 +92,41 @@ def text(found: Sequence[Figures]) -> str:
                       *_cells(species)))  # fmt: skip
         chance = tuple(_number(species[key]["chance"]) for key in _SHOWN)
         if chance != before:
-            lines.append(("  at random", "", "", *chance))
+            lines.append((_CHANCE, "", "", *chance))
         before = chance
-    return _aligned(lines)
+    return lines
 
 
-def text_parts(found: Sequence[Figures]) -> str:
-    """Return the plain entries by level and by bin of the tail, with their calibration."""
-    lines: list[tuple[str, ...]] = [("", "images", "species", *_TITLES)]
-    notes = []
-    for each in found:
-        if each["configuration"] or each["subset"]:
-            continue
+def parts(found: Sequence[Figures]) -> Rows:
+    """Return the plain entries by level and by bin of the tail, as rows of cells."""
+    lines: Rows = [("", "images", "species", *_TITLES)]
+    for each in _plain_ones(found):
         for level, cells in list(each["levels"].items())[1:]:  # species are in the other table
             lines.append((f"{each['run']}: {level}", "", "", *_cells(cells)))
             chance = (_number(cells[key]["chance"]) for key in _SHOWN)
-            lines.append(("  at random", "", "", *chance))
-        for part in each.get("tail", []):
+            lines.append((_CHANCE, "", "", *chance))
+        for part in filter(lambda part: part["images"], each.get("tail", [])):
             name = f"{each['run']}: {part['train_images']} training pictures"
             count = f"{part['images']:,}", f"{part['classes']:,}"
             lines.append((name, *count, *_cells(part)))
-        notes += _notes(each)
-    return _aligned(lines) + "\n\n" + "\n".join(notes)
+    return lines
+
+
+def notes(found: Sequence[Figures]) -> list[str]:
+    """Return what is to be said of the calibration of the plain entries."""
+    return [text for each in _plain_ones(found) for text in _notes(each)]
+
+
+def text(found: Sequence[Figures]) -> str:
+    """Return all of that for the eye."""
+    return "\n\n".join([_aligned(overall(found)), _aligned(parts(found)), "\n".join(notes(found))])
+
+
+def _plain_ones(found: Sequence[Figures]) -> list[Figures]:
+    return [each for each in found if not each["configuration"] and not each["subset"]]
 
 
 def _notes(each: Figures) -> list[str]:
-    """Return what is to be said of the calibration of an entry."""
     if "calibration" not in each:
         return []
     found = each["calibration"]
@@ -130,7 +142,7 @@ def _notes(each: Figures) -> list[str]:
 
 def text_compared(found: Sequence[Figures]) -> str:
     """Return differences as a table for the eye; those sure not to be 0 have a star."""
-    lines: list[tuple[str, ...]] = [("training pictures", "images", "species", *_TITLES)]
+    lines: Rows = [("training pictures", "images", "species", *_TITLES)]
     for each in found:
         cells = []
         for key in _SHOWN:

@@ -4,7 +4,7 @@ Where a picture was taken is often known, and with it what can grow there.
 """
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +15,21 @@ from flora.errors import ConfigError
 Mask = npt.NDArray[np.bool_]
 
 
-def allowed(source: str, classes: Mapping[str, Sequence[str]]) -> Mask:
+COLUMNS = ("species_id", "name", "genus", "family")
+"""What a class may be listed by."""
+
+
+def allowed(
+    source: str,
+    classes: Mapping[str, Sequence[str]],
+    find: Callable[[str], int] | None = None,
+) -> Mask:
     """Return which classes *source* allows, by label.
 
     *source* is `column=value` (`family=Rosaceae`), or a file with a name a line: of any column of
-    *classes* (`species_id`, `name`, ...), in its first cell where it has several. Raises
-    ConfigError for a source that cannot be read, or that allows no class at all.
+    *classes* (`species_id`, `name`, ...), in its first cell where it has several. What is no such
+    name, *find* may know a label of. Raises ConfigError for a source that cannot be read, or that
+    allows no class at all.
     """
     column, equals, value = source.partition("=")
     if equals and not Path(source).exists():
@@ -30,6 +39,9 @@ def allowed(source: str, classes: Mapping[str, Sequence[str]]) -> Mask:
     else:
         wanted, columns = names(Path(source)), list(classes)
     found = np.any([[each in wanted for each in classes[name]] for name in columns], axis=0)
+    if find:
+        others = (find(each) for each in wanted.difference(*(classes[name] for name in columns)))
+        found[[label for label in others if label >= 0]] = True
     if not found.any():
         raise ConfigError(f"{source}: names none of the {len(found):,} classes: nothing is left.")
     mask: Mask = np.asarray(found, np.bool_)

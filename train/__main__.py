@@ -8,40 +8,23 @@ With `--nodes N` on a SLURM cluster; `srun` and `torchrun` may start the same co
 import argparse
 import contextlib
 import dataclasses
-import hashlib
-import json
 import os
-import re
-import shutil
 import sys
-import time
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
 
 from flora import config
 from flora.command import Options, guard, options, parser
-from flora.config import digest
 from flora.console import say, show
-from flora.errors import ConfigError, ContractError
-from flora.ledger import Ledger, Receipt, publish, sweep
+from flora.ledger import Ledger, Receipt
 from flora.slurm import is_here
-from train import hub, launch, slurm, weights
-from train.config import RECIPES, TrainSettings
-from train.data import Shards
-from train.evaluate import SPLITS
+from train import hub, launch, runs, slurm
+from train.config import RECIPES
+from train.examination import evaluate
 from train.export import export
 from train.job import STOPPED, Job, Stopped, listen
+from train.trial import Trial, fusions, sources
 
-_MADE = (
-    "receipts/*.json",
-    "model.pt",
-    "metrics.jsonl",
-    "events.out.tfevents.*",
-    "evaluation.json",
-    "predictions-*.parquet",
-)
-"""What a run's folder holds of one recipe; the receipts go first."""
+__all__ = ["evaluate", "main", "train"]
 
 
 def train(
@@ -51,23 +34,23 @@ def train(
 
     With *nodes*, on so many of a SLURM cluster, or of this machine where there is none.
     """
-    job = _job("train", options, run)
+    job = runs.to_train(options, run)
     if options.dry_run:
         say(config.show(job.settings, "train"))
-        state = "is done" if _is_trained(job) else _state(job)
+        state = "is done" if runs.is_trained(job) else runs.state(job)
         say(f"train: run {run} {state}; {_where(job, gpus, nodes)}.")
         if nodes:
             show(slurm.script(job, options, gpus, nodes))
         return
-    if nodes and is_here() and not _is_trained(job):
+    if nodes and is_here() and not runs.is_trained(job):
         return slurm.submit(job, options, gpus, nodes)
     ledger, first = Ledger(job.folder), launch.is_first()
     with ledger.lock() if first else contextlib.nullcontext():
-        if _is_trained(job):
-            _tell(f"train: run {run} was trained before.")
+        if runs.is_trained(job):
+            runs.tell(f"train: run {run} was trained before.")
             return
         if first:
-            _open(job, run)
+            runs.prepare(job, run)
             slurm.check_progress(job.folder)
         if nodes:
             say(f"train: {_where(job, gpus, nodes)}.")
@@ -81,58 +64,14 @@ def train(
             rows=result["images"],
             refused={"undecodable": result["undecodable"]} if result["undecodable"] else {},
             seconds=result["seconds"],
-            finished_at=_now(),
+            finished_at=runs.now(),
             detail={
-                "model": _file_digest(job.folder / "model.pt"),
+                "model": runs.file_digest(job.folder / "model.pt"),
                 "ranks": ranks,
                 "device": "cuda" if cuda else "cpu",
             },
         )
         ledger.write(receipt)
-
-
-def evaluate(
-    options: Options, run: str = "main", gpus: int | None = None, nodes: int | None = None
-) -> None:
-    """Evaluate *run* on val and test, unless that was done before, and show the figures."""
-    job = _job("evaluate", options, run)
-    ledger, first = Ledger(job.folder), launch.is_first()
-    if not _is_trained(job):
-        raise ContractError(
-            f"{job.folder}: holds no finished run of these settings and shards. "
-            "Train first, with the same flags."
-        )
-    receipts = ledger.receipts()
-    recipe = digest(job.recipe, receipts["train"].detail["model"])
-    path = job.folder / "evaluation.json"
-    done = "evaluate" in receipts and receipts["evaluate"].recipe == recipe and path.is_file()
-    if options.dry_run:
-        say(f"evaluate: run {run} {'is done' if done else 'would be evaluated'}.")
-        if nodes:
-            show(slurm.script(job, options, gpus, nodes))
-        return
-    if nodes and is_here() and not done:
-        return slurm.submit(job, options, gpus, nodes)
-    with ledger.lock() if first else contextlib.nullcontext():
-        if done:
-            _tell(f"evaluate: run {run} was evaluated before.")
-        else:
-            ranks, cuda = launch.devices(job.settings, gpus, nodes)
-            start = time.monotonic()
-            found = launch.run(job, ranks, cuda=cuda)
-            if not first:
-                return
-            receipt = Receipt(
-                unit="evaluate",
-                recipe=recipe,
-                rows=sum(figures["images"] for figures in found.values()),
-                seconds=round(time.monotonic() - start, 3),
-                finished_at=_now(),
-                detail={name: _headline(figures) for name, figures in found.items()},
-            )
-            ledger.write(receipt)
-        if first:
-            show(_text(json.loads(path.read_text(encoding="utf-8"))))
 
 
 def _where(job: Job, gpus: int | None, nodes: int | None) -> str:
@@ -144,110 +83,6 @@ def _where(job: Job, gpus: int | None, nodes: int | None) -> str:
     if not nodes:
         return here
     return f"there is no sbatch here, so {nodes} nodes are {here} of this machine, over loopback"
-
-
-def _tell(text: str) -> None:
-    """Say *text* once, not by every rank."""
-    if launch.is_first():
-        say(text)
-
-
-def _job(task: Literal["train", "evaluate"], options: Options, run: str) -> Job:
-    """Return what is to be done. Raises ConfigError or ContractError where it cannot be."""
-    _name(run)
-    if options.cluster != "local":
-        raise ConfigError(
-            f"--cluster {options.cluster}: training does not run on Dask. For the nodes of a "
-            "SLURM cluster say --nodes N."
-        )
-    settings = options.settings("train", TrainSettings)
-    start = weights.fingerprint(settings)
-    shards = options.data / "shards"
-    content = Shards(shards, options.limit).digest()
-    return Job(
-        task=task,
-        shards=shards,
-        folder=options.data / "runs" / run,
-        settings=settings,
-        recipe=digest(settings, start, content, options.limit),
-        limit=options.limit,
-    )
-
-
-def _name(run: str) -> str:
-    """Return *run*, a plain word. Raises ConfigError for another."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", run):
-        raise ConfigError(f"--run {run}: a run's name is letters, digits and . _ - only.")
-    return run
-
-
-def _is_trained(job: Job) -> bool:
-    receipt = Ledger(job.folder).receipts().get("train")
-    model = job.folder / "model.pt"
-    return receipt is not None and receipt.recipe == job.recipe and model.is_file()
-
-
-def _state(job: Job) -> str:
-    """Say how far a run is that is not done."""
-    recipe = _recipe(job)
-    if recipe is None:
-        return "would start"
-    return "would go on" if recipe == job.recipe else "would start anew: its recipe changed"
-
-
-def _recipe(job: Job) -> str | None:
-    path = job.folder / "run.json"
-    return json.loads(path.read_text(encoding="utf-8"))["recipe"] if path.is_file() else None
-
-
-def _open(job: Job, run: str) -> None:
-    """Make the folder ready: what another recipe left there goes, as the person is told."""
-    sweep(job.folder)
-    sweep(job.folder / "checkpoints")
-    if _recipe(job) not in (None, job.recipe):
-        say(
-            f"train: the settings or shards of run {run} changed, so it is trained anew, and what "
-            "it had is removed. To keep both, name another with --run."
-        )
-        for pattern in _MADE:
-            for path in job.folder.glob(pattern):
-                path.unlink()
-        shutil.rmtree(job.folder / "checkpoints", ignore_errors=True)
-    content = {
-        "run": run,
-        "recipe": job.recipe,
-        "limit": job.limit,
-        "settings": dataclasses.asdict(job.settings),
-    }
-    with publish(job.folder / "run.json") as draft:
-        draft.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-
-
-def _headline(figures: dict[str, Any]) -> dict[str, float | None]:
-    return {name: figures[name] for name in ("top1", "top5", "mrr", "macro_top1")}
-
-
-def _text(found: dict[str, Any]) -> str:
-    """Return the figures as a small table."""
-    rows: list[tuple[str, ...]] = [("", "images", "top-1", "top-5", "MRR", "per species")]
-    for name in SPLITS:
-        rows.append((name, f"{found[name]['images']:,}", *_cells(found[name])))
-    rows.append(("chance", "", *_cells(found["test"]["random"])))
-    lines = [f"{row[0]:<8}" + "".join(f"{cell:>13}" for cell in row[1:]) for row in rows]
-    return "\n".join(lines)
-
-
-def _cells(figures: dict[str, Any]) -> list[str]:
-    return ["-" if value is None else f"{value:.3f}" for value in _headline(figures).values()]
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def main() -> int:
@@ -262,6 +97,15 @@ def main() -> int:
     flags.add_argument("--nodes", type=int, metavar="N", help="nodes, each with so many GPUs")
     flags.add_argument("--to", type=Path, metavar="PATH", help="weights, export: where to put it")
     flags.add_argument("--recipe", choices=RECIPES, help="how to train; as train.recipe")
+    ask = flags.add_argument_group("evaluate").add_argument
+    ask("--sets", dest="asked", default="val,test", metavar="[NAME=]SET,...",
+        help="splits, folders, lists, tars (val,test)")  # fmt: skip
+    ask("--views", type=int, default=1, help="looks at each picture, 10 at most (1)")
+    ask("--fuse", default="", metavar="HOW,...",
+        help="also all pictures of a plant together: logs, mean, max")  # fmt: skip
+    ask("--checklist", metavar="LIST", help="also with what may be: a file, or family=Rosaceae")
+    ask("--unseen", action="store_true",
+        help="also without pictures that training has a near-duplicate of")  # fmt: skip
     args = flags.parse_args()
     if (args.task == "weights") != (args.name is not None):
         flags.error("the task `weights`, and no other, takes the name of a backbone")
@@ -279,7 +123,7 @@ def _do(args: argparse.Namespace) -> None:
     if args.recipe:
         shared = dataclasses.replace(shared, sets=(*shared.sets, f"train.recipe={args.recipe}"))
     if args.task == "export":
-        run = shared.data / "runs" / _name(args.run)
+        run = shared.data / "runs" / runs.name(args.run)
         say(export(run, shared.data / "shards", args.to or run / "export"))
         return
     if args.task == "weights":
@@ -288,12 +132,24 @@ def _do(args: argparse.Namespace) -> None:
         say(f"weights: {path} holds them; train.backbone and train.weights may name the two.")
         return
     slurm.adopt()
-    task = train if args.task == "train" else evaluate
     try:
-        task(shared, args.run, args.gpus, args.nodes)
+        if args.task == "train":
+            train(shared, args.run, args.gpus, args.nodes)
+        else:
+            evaluate(shared, args.run, args.gpus, args.nodes, _trial(args))
     except Stopped as stop:
-        _tell(f"{args.task}: {stop}; the same command goes on from there.")
+        runs.tell(f"{args.task}: {stop}; the same command goes on from there.")
         raise SystemExit(STOPPED) from None
+
+
+def _trial(args: argparse.Namespace) -> Trial:
+    return Trial(
+        sets=sources(args.asked),
+        views=args.views,
+        fusions=fusions(list(filter(None, args.fuse.split(",")))),
+        checklist=args.checklist,
+        unseen=args.unseen,
+    )
 
 
 if __name__ == "__main__":

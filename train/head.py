@@ -17,9 +17,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from train.best import best
 from train.exchange import Rows
-from train.softmax import Batch, Loss, Part, ShardedLoss, Take, normaliser, powers
+from train.rows import Piece, take
+from train.softmax import Batch, Loss, Part, ShardedLoss, Take
 from train.update import Update
 from train.world import World
 
@@ -117,27 +117,28 @@ class ShardedHead(nn.Module):
             return Loss(mean, losses, hits, batch.weights)
 
     @torch.no_grad()
-    def topk(self, features: torch.Tensor, labels: torch.Tensor, k: int) -> Guesses:
-        """Return the *k* best classes of each row, and the place of its label.
+    def scores(self, features: torch.Tensor) -> torch.Tensor:
+        """Return the scores (logits) of rows of *features* for the classes here: b x classes here.
 
-        No rank ever holds scores of more than its own classes. Offsets, smoothing and sampling
-        are of the training, and left out here. All ranks call this together.
+        Offsets, smoothing and sampling are of the training, and left out. No rank hears of another.
         """
         low = self._low(features)
         with torch.autocast(features.device.type, enabled=False):
-            rows = Rows.of(self.world, len(features), features.device)
-            everyone, answers = rows.gather(self._scaled(features, low), labels[:, None])
             part = Part(first=self.classes.start, weight=self.weight.detach(), shift=self.bias,
                         cosine=self.scale is not None, low=low, full=self._full())  # fmt: skip
-            scores = part.scores(everyone)
-            mine = self._best(scores, min(k, self.count))
-            before = self._before(scores, part, rows, answers[:, 0])
-            dealt = rows.deal(torch.stack([each.double() for each in powers(scores)], dim=1))
-            _, log_total = normaliser(*dealt.unbind(2))
-            values, classes = rows.deal(mine).movedim(0, 1).flatten(1, 2).unbind(2)
-            order, values = best(values, min(k, self.count))
-        values = (values - log_total[:, None]).to(part.full)
-        return Guesses(values, classes.gather(1, order).long(), 1 + before[rows.mine])
+            return part.scores(self._scaled(features, low)).T.contiguous()
+
+    @torch.no_grad()
+    def topk(self, features: torch.Tensor, labels: torch.Tensor, k: int) -> Guesses:
+        """Return the *k* best classes of each row, and the place of its label.
+
+        No rank ever holds scores of more than its own classes. All ranks call this together.
+        """
+        rows = Rows.of(self.world, len(features), features.device)
+        everyone, answers = rows.gather(features, labels[:, None])
+        piece = Piece(world=self.world, first=self.classes.start)
+        found = take(self.scores(everyone), answers[:, 0], None, piece, min(k, self.count))
+        return Guesses(found.top[rows.mine], found.top_labels[rows.mine], found.ranks[rows.mine])
 
     def _scaled(self, features: torch.Tensor, low: torch.dtype) -> torch.Tensor:
         """Return *features* as they are scored: for cosines, all of one length."""
@@ -211,27 +212,6 @@ class ShardedHead(nn.Module):
                 update.piece("bias", self.bias, rows, of_bias.to(self.bias.dtype))
 
         return take
-
-    def _best(self, scores: torch.Tensor, k: int) -> torch.Tensor:
-        """Return the *k* best of the classes here with their classes: B x k x 2."""
-        here = min(k, len(scores))
-        places, values = best(scores.T.contiguous(), here)
-        pairs = torch.stack([values.double(), places.double() + self.classes.start], dim=2)
-        lacking = pairs.new_tensor([-torch.inf, self.count]).expand(len(pairs), k - here, 2)
-        return torch.cat([pairs, lacking], dim=1)
-
-    def _before(
-        self, scores: torch.Tensor, part: Part, rows: Rows, labels: torch.Tensor
-    ) -> torch.Tensor:
-        """Return how many classes come before the label, for all rows of all ranks."""
-        truth = torch.zeros(len(labels), dtype=torch.float64, device=labels.device)
-        places, here = part.places(labels)
-        if len(scores):
-            truth += scores.gather(0, places[None])[0].where(here, 0)
-        truth = rows.total(truth).to(scores.dtype)
-        classes = torch.arange(len(scores), device=labels.device)[:, None] + self.classes.start
-        ahead = (scores > truth) | ((scores == truth) & (classes < labels))
-        return rows.total(ahead.sum(0))
 
 
 def classes_of(rank: int, size: int, count: int) -> range:

@@ -2,11 +2,12 @@
 
 import signal
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from train.config import TrainSettings
+from train.trial import Trial
 
 STOPPED = 75
 """Exit code of a run that stopped when asked to: "try again later" in sysexits.h."""
@@ -26,6 +27,8 @@ class Job:
     """Digest of all that the run is made from; checkpoints of another are never loaded."""
     limit: int | None = None
     """Take only so many pictures of each split."""
+    trial: Trial = field(default_factory=Trial)
+    """What an evaluation is about."""
 
 
 class Stopped(Exception):  # no error: it is what was asked for

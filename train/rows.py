@@ -60,22 +60,31 @@ class Found(NamedTuple):
 
 
 def take(
-    scores: torch.Tensor, labels: torch.Tensor, lineage: Lineage, piece: Piece, top: int = TOP
+    scores: torch.Tensor,
+    labels: torch.Tensor,
+    lineage: Lineage | None,
+    piece: Piece,
+    top: int = TOP,
 ) -> Found:
     """Return what is kept of *scores* (b x classes of this piece; -inf where not allowed).
 
-    Among equals the lower class comes first, so a model that knows nothing gains nothing.
+    Without a *lineage* nothing is known of genus and family: their places are -1. Among equals
+    the lower class comes first, so a model that knows nothing gains nothing.
     """
-    world, first, width = piece.world, piece.first, scores.shape[1]
+    world, first = piece.world, piece.first
+    if not scores.shape[1]:  # more ranks than classes: this one has a class that is not allowed
+        scores, first = scores.new_full((len(scores), 1), -torch.inf), 0
+    width = scores.shape[1]
     guesses, kept = best(scores, min(top, width))
     peaks = largest(kept[:, 0].clone(), world)
     own = labels - first
     truths = scores.gather(1, own.clamp(0, width - 1)[:, None])[:, 0]
     truths = largest(truths.masked_fill((own < 0) | (own >= width), -torch.inf), world)
-    genera = lineage.genera[first : first + width]
+    genera = lineage and lineage.genera[first : first + width]
+    count = len(lineage.families) if lineage else 0
     step = len(scores) if scores.is_cuda else max(1, _NEAR // width)
     parts = [
-        _add_up(scores[at], peaks[at], truths[at], genera, len(lineage.families))
+        _add_up(scores[at], peaks[at], truths[at], genera, count)
         for at in (slice(start, start + step) for start in range(0, len(scores), step))
     ]
     mass, genus, better, equal = (world.total(torch.cat(each)) for each in zip(*parts, strict=True))
@@ -85,15 +94,13 @@ def take(
         better += world.total(_equals_before(scores, truths, own))
     logs = peaks + mass.log()
     named = truths > -torch.inf
-    own_genus = lineage.genera[labels.clamp(min=0)]
-    families = int(lineage.families.max()) + 1
-    family = genus.new_zeros(len(genus), families).index_add_(1, lineage.families, genus)
+    genus_ranks, family_ranks = _higher(genus, labels, lineage)
     guesses, kept = _gather(guesses + first, kept, top, world)
     return Found(
         torch.where(named, better.long() + 1, 0),
         truths - logs,
-        torch.where(named, _place(genus, own_genus), 0),
-        torch.where(named, _place(family, lineage.families[own_genus]), 0),
+        torch.where(named, genus_ranks, genus_ranks.clamp(max=0)),
+        torch.where(named, family_ranks, family_ranks.clamp(max=0)),
         torch.where(kept > -torch.inf, guesses, -1),
         kept - logs[:, None],
     )
@@ -103,7 +110,7 @@ def _add_up(
     scores: torch.Tensor,
     peaks: torch.Tensor,
     truths: torch.Tensor,
-    genera: torch.Tensor,
+    genera: torch.Tensor | None,
     count: int,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return what whole rows come to, for rows few enough to stay in the processor's cache.
@@ -116,8 +123,23 @@ def _add_up(
     better = work.sum(1)
     equal = torch.eq(scores, truths[:, None], out=work).sum(1)
     powers = torch.sub(scores, peaks[:, None], out=work).exp_()
-    genus = powers.new_zeros(len(scores), count).index_add_(1, genera, powers)
+    genus = powers.new_zeros(len(scores), count)
+    if genera is None:
+        return powers.sum(1), genus, better, equal
+    genus.index_add_(1, genera, powers)
     return genus.sum(1), genus, better, equal
+
+
+def _higher(
+    genus: torch.Tensor, labels: torch.Tensor, lineage: Lineage | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the places of the true genus and family, from the sums by *genus*."""
+    if lineage is None:
+        return torch.full_like(labels, -1), torch.full_like(labels, -1)
+    own = lineage.genera[labels.clamp(min=0)]
+    families = int(lineage.families.max()) + 1
+    family = genus.new_zeros(len(genus), families).index_add_(1, lineage.families, genus)
+    return _place(genus, own), _place(family, lineage.families[own])
 
 
 def _equals_before(scores: torch.Tensor, truths: torch.Tensor, own: torch.Tensor) -> torch.Tensor:

@@ -6,20 +6,18 @@ family, and the fusion of the rows that show one plant.
 """
 
 import contextlib
-from collections.abc import Callable, Collection, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from flora.errors import ContractError
 from flora.predictions import Predictions, words, writing
 from train.rows import Lineage, Piece, largest, take
+from train.trial import Configuration
 
-Fusion = Literal["logs", "mean", "max"]
 _FUSE: Mapping[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
     "logs": torch.add,
     "mean": torch.logaddexp,
@@ -29,35 +27,6 @@ _FUSE: Mapping[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
 
 What is missing (the division by their number) changes no order, but for `logs` the probabilities.
 """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Configuration:
-    """One way to test: what is done with the scores before the best is taken."""
-
-    views: bool = False
-    """Mean over all views of a picture (test-time augmentation), else the first view."""
-    fusion: Fusion | None = None
-    """How rows of one observation become one; None leaves them apart."""
-    allowed: npt.NDArray[np.bool_] | None = None
-    """The classes that may be the answer, of all; None allows every one."""
-    without: Collection[str] = ()
-    """Keys of pictures to leave out: those with a near-duplicate in training."""
-
-    @property
-    def name(self) -> str:
-        """What tells it from the others, for the name of a file; empty for the plain one."""
-        parts = [
-            "unseen" if self.without else "",
-            "views" if self.views else "",
-            "checklist" if self.allowed is not None else "",
-            str(self.fusion or ""),
-        ]
-        return "-".join(filter(None, parts))
-
-    def __post_init__(self) -> None:
-        if self.allowed is not None and not self.allowed.any():
-            raise ContractError("no class of the model is on the list of what may be the answer.")
 
 
 @contextlib.contextmanager
@@ -138,13 +107,18 @@ class Reading:
         without an observation is one of its own. Raises ContractError for scores that are no
         numbers, and where an observation comes again after another.
         """
-        if self.configuration.without:
+        if self.configuration.without:  # not None, and some
             kept = [row for row, key in enumerate(keys) if key not in self.configuration.without]
             keys, observations = [keys[row] for row in kept], [observations[row] for row in kept]
             views, labels = [each[kept] for each in views], labels[kept]
             if not kept:
                 return
         seen = [at or key for at, key in zip(observations, keys, strict=True)]
+        if self.configuration.apart:
+            for number, view in enumerate(views):
+                names = [f"{key}#{number}" for key in keys]
+                self._emit(self._masked(view), labels, names, seen)
+            return
         used = views if self.configuration.views else views[:1]
         scores = [self._masked(each) for each in used]
         if len(scores) > 1:

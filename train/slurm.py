@@ -85,6 +85,7 @@ def script(job: Job, options: Options, gpus: int | None, nodes: int) -> str:
     flags += [f"--set={text}" for text in options.sets]
     flags += ["--limit", str(options.limit)] if options.limit else []
     flags += ["--gpus", str(gpus)] if gpus is not None else []
+    flags += job.trial.flags() if job.task == "evaluate" else []
     command = shlex.join([sys.executable, "-m", "train", *flags, job.task])
     start = f"start() {{ exec srun --kill-on-bad-exit=1 --label {command}; }}"
     return "\n".join(["#!/bin/bash", *lines, start, "", _BODY])

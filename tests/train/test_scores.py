@@ -13,7 +13,8 @@ from flora import predictions
 from flora.errors import ContractError
 from flora.predictions import Predictions
 from train.rows import Lineage, Piece, lineage
-from train.scores import Configuration, Fusion, Reading, recording
+from train.scores import Reading, recording
+from train.trial import Configuration, Fusion
 from train.world import World
 
 CLASSES, EACH, PLANTS = 60, 3, 14
