@@ -51,7 +51,7 @@ from bench import loopback
 from flora import records, tar
 from shards import form
 from shards.config import ShardSettings
-from train import model, pixels
+from train import backbones, pixels
 from train.config import TrainSettings
 from train.data import Stream
 from train.split import Split
@@ -79,7 +79,7 @@ def main() -> None:
         originals = list(draw(args.photos, args.pictures))
         settings = ShardSettings(form="train")
         smaller = [form.convert(data, "jpg", settings)[0] for data in originals]
-        split = write(folder / "train", smaller)
+        split = Split(folder / "train", write(folder / "train", smaller))
         write(folder / "original", originals)
         for name, each in (("originals", originals), ("train form", smaller)):
             print(f"{len(each)} {name} of {sum(map(len, each)) / len(each) / 1000:.0f} KB")
@@ -246,8 +246,8 @@ def draw(photos: Path | None, count: int) -> Iterator[bytes]:
         yield simplejpeg.encode_jpeg(np.asarray(page), quality=90, colorsubsampling="420")
 
 
-def write(folder: Path, pictures: list[bytes]) -> Split:
-    """Write the tar of *pictures* as the shards stage does; return them as the trainer has them."""
+def write(folder: Path, pictures: list[bytes]) -> pa.Table:
+    """Write the tar of *pictures* as the shards stage does; return what tells them apart."""
     folder.mkdir()
     about = {name: "a line of some length, as licences have" for name in records.INDEX.names[-5:]}
     rows = []
@@ -260,12 +260,12 @@ def write(folder: Path, pictures: list[bytes]) -> Split:
             file.write(tar.member(f"{key}.jpg", data))
             file.write(tar.member(f"{key}.json", json.dumps(about).encode()))
         file.write(tar.END)
-    return Split(folder, pa.Table.from_pylist(rows))
+    return pa.Table.from_pylist(rows)
 
 
 def torchvision() -> Any:
     """Return torchvision's transforms, beside a torch without CUDA too."""
-    model._timm()
+    backbones.library()
     from torchvision.transforms import v2
 
     return v2

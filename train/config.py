@@ -6,6 +6,7 @@ from flora.config import OPERATIONAL
 from flora.errors import ConfigError
 
 RECIPES = ("finetune", "scratch", "longtail", "smoke")
+READERS = ("shards", "webdataset")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +47,14 @@ class TrainSettings:
     bottleneck: int = 0
     """Numbers that a layer of its own makes of the backbone's features for the last layer, whose
     size goes with them; 512 where species are many. 0 leaves the layer out."""
+    cosine: float = 0.0
+    """The last layer scores by the cosine of features and species times this, 16 to 64 as a rule.
+    0 scores by their product and a bias."""
+    negatives: float = 1.0
+    """Share of the species without a picture in the batch that a step of training scores, drawn
+    anew each time; below 1 it costs less, and the loss is an estimate."""
+    reader: str = "shards"
+    """What reads the training pictures: `shards`, our own, or `webdataset` as a reference."""
     image_size: int = 224
     """Side of the square the model sees, in pixels."""
     batch_size: int = 32
@@ -82,7 +91,12 @@ class TrainSettings:
             raise ConfigError(
                 f'train.recipe is "{self.recipe}", but must be one of {", ".join(RECIPES)}.'
             )
-        wholes = {
+        if self.reader not in READERS:
+            raise ConfigError(
+                f'train.reader is "{self.reader}", but must be one of {", ".join(READERS)}.'
+            )
+        least_values = {
+            "cosine": (self.cosine, 0),
             "bottleneck": (self.bottleneck, 0),
             "image_size": (self.image_size, 16),
             "batch_size": (self.batch_size, 1),
@@ -95,7 +109,7 @@ class TrainSettings:
             "head.epochs": (self.head.epochs, 0),
             "full.epochs": (self.full.epochs, 0),
         }
-        for name, (value, least) in wholes.items():
+        for name, (value, least) in least_values.items():
             if not value >= least:  # nan is not
                 raise ConfigError(f"train.{name} is {value}, but must be {least} or more.")
         rates = {
@@ -110,10 +124,14 @@ class TrainSettings:
         for name, value in shares.items():
             if not 0 <= value < 1:
                 raise ConfigError(f"train.{name} is {value}, but must be from 0 to below 1.")
-        if not 0 < self.full.smallest_crop <= 1:
+        parts = {"full.smallest_crop": self.full.smallest_crop, "negatives": self.negatives}
+        for name, value in parts.items():
+            if not 0 < value <= 1:
+                raise ConfigError(f"train.{name} is {value}, but must be above 0 and at most 1.")
+        if self.deterministic and (self.negatives < 1 or self.reader != "shards"):
             raise ConfigError(
-                f"train.full.smallest_crop is {self.full.smallest_crop}, "
-                "but must be above 0 and at most 1."
+                "train.deterministic: which species or pictures are drawn depends on the number of "
+                'ranks with train.negatives below 1, or with another train.reader than "shards".'
             )
         if self.head.epochs + self.full.epochs == 0:
             raise ConfigError("train.head.epochs and train.full.epochs are both 0: nothing to do.")

@@ -12,7 +12,7 @@ pictures that count.
 
 import hashlib
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow.compute as pc
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from flora import records
 from flora.command import end_with_parent
@@ -101,7 +101,7 @@ class Stream(Dataset[Batch]):
     def __init__(self, split: Split, order: Order, world: World, settings: TrainSettings) -> None:
         self.split, self.order, self.world, self.settings = split, order, world, settings
         self.unit = settings.unit(world.device.type)
-        self.parts = _parts(settings)
+        self.parts = parts(settings)
         self._held: dict[int, dict[int, bytes]] = {}
         """Of each row, what was read of its run and not yet taken."""
 
@@ -113,13 +113,13 @@ class Stream(Dataset[Batch]):
         def view(data: bytes, key: str) -> Pixels:
             return augment(data, size, crop, Random(f"{self.settings.seed}/{epoch}/{key}"))
 
-        return _batch(self.split, places, pictures, size, view)
+        return make(self.split.keys[places], self.split.labels[places], pictures, size, view)
 
     def read(self, number: int) -> tuple[Whole, list[bytes]]:
         """Return the places and the bytes of the pictures of an item."""
         step, part = divmod(number, self.parts)
         rows = self.world.share(np.arange(self.order.rows(step)), self.unit)
-        found = [self._take(step, row) for row in _part(rows, part, self.parts).tolist()]
+        found = [self._take(step, row) for row in part_of(rows, part, self.parts).tolist()]
         return np.array([place for place, _ in found], np.int64), [data for _, data in found]
 
     def _take(self, step: int, row: int) -> tuple[int, bytes]:
@@ -138,7 +138,7 @@ class Gallery(Dataset[Batch]):
 
     def __init__(self, split: Split, world: World, settings: TrainSettings) -> None:
         self.split, self.world, self.size = split, world, settings.image_size
-        self.parts = _parts(settings)
+        self.parts = parts(settings)
         unit = settings.unit(world.device.type)
         self.cuts = world.cuts(len(split), unit)
         self.places = world.share(np.arange(len(split)), unit)
@@ -152,31 +152,33 @@ class Gallery(Dataset[Batch]):
     def __getitem__(self, number: int) -> Batch:
         batch, part = divmod(number, self.parts)
         places = self.places[batch * self.batch_size :][: self.batch_size]
-        places = _part(places, part, self.parts)
+        places = part_of(places, part, self.parts)
         pictures = self.split.read(int(places[0]), int(places[-1]) + 1) if len(places) else ()
-        return _batch(
-            self.split, places, pictures, self.size, lambda data, _: centre(data, self.size)
-        )
+        keys, labels = self.split.keys[places], self.split.labels[places]
+        return make(keys, labels, pictures, self.size, lambda data, _: centre(data, self.size))
 
 
 def load(
-    dataset: Stream | Gallery, numbers: range, world: World, settings: TrainSettings
+    dataset: Dataset[Batch], numbers: range, world: World, settings: TrainSettings
 ) -> Iterator[Batch]:
     """Yield the batches *numbers* on the rank's device, decoded ahead if there are workers.
 
-    Never an empty one: a grey picture that weighs nothing stands for none.
+    An iterable *dataset* has these numbers and no others. Never an empty batch: a grey picture that
+    weighs nothing stands for none.
     """
+    count = parts(settings)
+    items = range(numbers.start * count, numbers.stop * count)
     loader = DataLoader(
         dataset,
         batch_size=None,
-        sampler=range(numbers.start * dataset.parts, numbers.stop * dataset.parts),
+        sampler=None if isinstance(dataset, IterableDataset) else items,
         num_workers=settings.data_workers,
         worker_init_fn=_watch_rank,
         pin_memory=world.device.type == "cuda",
     )
     pieces = iter(loader)
     for _ in numbers:
-        batch = _join([next(pieces) for _ in range(dataset.parts)], world.device)
+        batch = _join([next(pieces) for _ in range(count)], world.device)
         for key in batch.bad:
             _tell(key)
         yield batch if len(batch.labels) else _none(settings.image_size, world.device)
@@ -202,27 +204,27 @@ def visit(
     return table[:, :-1], table[:, -1] > 0
 
 
-def _parts(settings: TrainSettings) -> int:
+def parts(settings: TrainSettings) -> int:
     """Return how many workers share a batch."""
     return max(1, settings.data_workers)
 
 
-def _part(items: Whole, part: int, parts: int) -> Whole:
+def part_of(items: Whole, part: int, parts: int) -> Whole:
+    """Return what one of *parts* workers has of *items*."""
     return np.array_split(items, parts)[part]
 
 
-def _batch(
-    split: Split,
-    places: Whole,
+def make(
+    keys: Sequence[str],
+    labels: Whole,
     pictures: Iterable[bytes],
     size: int,
     view: Callable[[bytes, str], Pixels],
 ) -> Batch:
-    """Return the *pictures* at *places* as a batch."""
-    rows, bad = len(places), []
+    """Return a batch of the *pictures*, each as *view* shows it."""
+    rows, bad = len(labels), []
     pixels, weights = np.full((rows, size, size, 3), _GREY, np.uint8), np.zeros(rows, np.float32)
-    for row, data in enumerate(pictures):
-        key = split.keys[places[row]]
+    for row, (key, data) in enumerate(zip(keys, pictures, strict=True)):
         try:
             pixels[row] = view(data, key)
             weights[row] = 1
@@ -230,7 +232,7 @@ def _batch(
             bad.append(key)
     return Batch(
         torch.from_numpy(pixels).permute(0, 3, 1, 2),
-        torch.from_numpy(split.labels[places]),
+        torch.from_numpy(labels),
         torch.from_numpy(weights),
         bad,
     )

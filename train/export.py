@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from flora import records
 from flora.errors import ConfigError, ContractError
@@ -34,16 +35,22 @@ class Scorer(nn.Module):
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return N x classes scores of *pixels*, N x 3 x side x side bytes."""
-        head = self.classifier.head
-        scores: torch.Tensor = self.classifier(pixels.float()) @ head.weight.T
-        return scores if head.bias is None else scores + head.bias
+        head, features = self.classifier.head, self.classifier(pixels.float())
+        if head.scale is None:
+            assert head.bias is not None
+            scores: torch.Tensor = features @ head.weight.T + head.bias
+        else:
+            features = functional.normalize(features) * head.scale
+            scores = features @ functional.normalize(head.weight).T
+        return scores
 
 
 def export(run: Path, shards: Path, folder: Path) -> str:
     """Write *folder* from the model of *run*; say what is there.
 
-    For model.onnx that takes the packages onnx and onnxscript. Raises ContractError where *run*
-    has no model, and ConfigError for a backbone that timm gives no last layer of this shape.
+    For model.onnx that takes the packages onnx and onnxscript; cosines go there alone. Raises
+    ContractError where *run* has no model, and ConfigError where it fits no form: for a backbone
+    that timm gives no last layer of this shape, for one.
     """
     classifier, species = model.restore(run / "model.pt")
     classes = records.read(shards / "classes.parquet", records.CLASSES)
@@ -54,13 +61,17 @@ def export(run: Path, shards: Path, folder: Path) -> str:
     rows = classes.select(["label", "species_id", "name", "genus", "family"]).to_pylist()
     text = json.dumps(rows, ensure_ascii=False, indent=1) + "\n"
     (folder / "classes.json").write_text(text, encoding="utf-8")
-    _write_timm(classifier, species, folder)
+    install = f"For model.onnx install the packages {' and '.join(_ONNX)}."
+    forms = []
+    if classifier.head.scale is None:
+        _write_timm(classifier, species, folder)
+        forms.append("timm")
     if _write_onnx(Scorer(classifier).eval(), folder / "model.onnx"):
-        return f"export: {folder} holds the model, for timm and ONNX."
-    return (
-        f"export: {folder} holds the model, for timm. "
-        f"For model.onnx install the packages {' and '.join(_ONNX)}."
-    )
+        forms.append("ONNX")
+    if not forms:
+        raise ConfigError(f"train.cosine: timm has no last layer of cosines. {install}")
+    more = "" if "ONNX" in forms else f" {install}"
+    return f"export: {folder} holds the model, for {' and '.join(forms)}.{more}"
 
 
 @torch.no_grad()

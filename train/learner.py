@@ -56,13 +56,15 @@ class Learner:
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * pace
         self.gradients.clear(flags)
-        batch, below = rows.batch, not self.gradients.empty
+        batch, below, name = rows.batch, not self.gradients.empty, self.phase.step.name
         first, last = self._parts(rows, number)
         seen = self._look(last, below)
         parts = [*(self._look(part, False) for part in first), seen.detach()]
         inputs = torch.cat(parts).requires_grad_(below)
         with precision(self.world):
             given = self._drop(inputs, rows, number, size)
+            first_class = self.model.head.classes.start
+            torch.manual_seed(_seed(self.settings.seed, name, number, "negatives", first_class))
             loss = self.model.head(given, batch.labels, batch.weights, rows.counts)
         loss.mean.backward()
         if below:

@@ -251,7 +251,8 @@ class Trainer:
         """Write model.pt from the last checkpoint, where all classes are."""
         if self.world.rank == 0:
             found = self.checkpoints.rows(range(len(self.shards.classes)))
-            head = {f"head.{name}": found[name] for name in ("weight", "bias")}
+            named = [name for name, _ in self.model.head.named_parameters()]
+            head = {f"head.{name}": found[name] for name in named}
             state = {**{k: v.cpu() for k, v in self.model.shared().items()}, **head}
             species = self.shards.classes["species_id"].to_pylist()
             model.save(self.job.folder / "model.pt", state, self.settings, species)

@@ -92,6 +92,8 @@ def create(
         world,
         label_smoothing=settings.label_smoothing,
         offsets=offsets,
+        scale=settings.cosine or None,
+        negatives=settings.negatives,
         update=update,
         double_sums=settings.deterministic,
         seed=settings.seed,
@@ -106,6 +108,7 @@ def save(
     content = {
         "backbone": settings.backbone,
         "bottleneck": settings.bottleneck,
+        "cosine": settings.cosine,
         "image_size": settings.image_size,
         "species": species,
         "state": state,
@@ -124,7 +127,12 @@ def restore(path: Path, world: World | None = None) -> tuple[Classifier, list[st
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         backbone, width = backbones.create(content["backbone"]), content["bottleneck"]
         bottleneck = _bottleneck(backbone.head_hidden_size, width)
-        head = ShardedHead(width or backbone.head_hidden_size, len(content["species"]), world)
+        head = ShardedHead(
+            width or backbone.head_hidden_size,
+            len(content["species"]),
+            world,
+            scale=content["cosine"] or None,
+        )
         model, mine = Classifier(backbone, head, bottleneck, content["image_size"]), head.classes
         state = content["state"]
         for name in [name for name in state if name.startswith("head.")]:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import nn
+from torch.utils.data import Dataset
 
 from train import exchange
 from train.config import TrainSettings
@@ -121,11 +122,12 @@ def _full(
     world: World,
     settings: TrainSettings,
 ) -> Phase:
-    stream = Stream(shards.splits["train"], order, world, settings)
+    unit = settings.unit(world.device.type)
 
     def rows(steps: range) -> Iterator[Rows]:
-        for number, batch in zip(steps, load(stream, steps, world, settings), strict=True):
-            cuts = world.cuts(order.rows(number), stream.unit)
+        pictures = _pictures(shards.splits["train"], order, world, settings, steps)
+        for number, batch in zip(steps, load(pictures, steps, world, settings), strict=True):
+            cuts = world.cuts(order.rows(number), unit)
             places = np.arange(*cuts[world.rank : world.rank + 2])
             counts = np.diff(cuts).clip(1)  # a rank without a picture has a grey one
             yield Rows(batch, places if len(places) else np.zeros(1, np.int64), tuple(counts))
@@ -145,6 +147,17 @@ def _full(
         rows=rows,
         ranks=ranks,
     )
+
+
+def _pictures(
+    split: Split, order: Order, world: World, settings: TrainSettings, steps: range
+) -> Dataset[Batch]:
+    """Return the pictures of these *steps*, by the reader that the settings name."""
+    if settings.reader == "shards":
+        return Stream(split, order, world, settings)
+    from train.reference import Reference  # imports webdataset, which takes a moment
+
+    return Reference(split, order, world, settings, steps)
 
 
 def _deal(rows: Rows, world: World, unit: int) -> Rows:

@@ -42,6 +42,8 @@ def work(job: Job) -> dict[str, Any]:
     from train.loop import Trainer
 
     here = world.join()
+    # The workers that decode want cores, too: threads without one keep all the others waiting.
+    torch.set_num_threads(max(1, torch.get_num_threads() - job.settings.data_workers))
     torch.use_deterministic_algorithms(here.device.type == "cpu" or job.settings.deterministic)
     # A debugging aid, and slow:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

@@ -41,6 +41,10 @@ class Split:
     def __len__(self) -> int:
         return len(self.keys)
 
+    def tars(self) -> list[Path]:
+        """Return the shards that the pictures lie in."""
+        return [self.folder / shard for shard in self._shards]
+
     def order(self, batch_size: int, seed: int) -> Order:
         """Return an order of the pictures that reads them in large pieces."""
         return Order(self.chunks(batch_size), batch_size=batch_size, seed=seed)

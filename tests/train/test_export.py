@@ -9,20 +9,21 @@ import pytest
 import torch
 
 from flora import records
-from flora.errors import ContractError
+from flora.errors import ConfigError, ContractError
 from tests.train.squares import TINY, pack
 from train import backbones, model
 from train.export import Scorer, export
 
 
-def exported(folder: Path, bottleneck: int) -> tuple[Scorer, Path]:
+def exported(folder: Path, bottleneck: int, cosine: float = 0.0) -> tuple[Scorer, Path]:
     """Export a model that knows nothing yet; return it, and the folder."""
     shards = pack(folder / "shards", train=4, val=0, test=0)
     species = records.read(shards / "classes.parquet", records.CLASSES)["species_id"].to_pylist()
-    settings = replace(TINY, bottleneck=bottleneck)
+    settings = replace(TINY, bottleneck=bottleneck, cosine=cosine)
     made = model.create(settings, len(species)).eval()
     torch.nn.init.normal_(made.head.weight)
-    torch.nn.init.normal_(made.head.bias)
+    if made.head.bias is not None:
+        torch.nn.init.normal_(made.head.bias)
     model.save(folder / "model.pt", made.state_dict(), settings, species)
     export(folder, shards, folder / "export")
     return Scorer(made).eval(), folder / "export"
@@ -52,16 +53,37 @@ def test_the_classes_lie_beside_it_in_order(tmp_path: Path) -> None:
     assert records.read(folder / "classes.parquet", records.CLASSES).num_rows == 4
 
 
-def test_onnx_gives_the_same_scores_for_any_number_of_pictures(tmp_path: Path) -> None:
+@pytest.mark.parametrize("cosine", [0.0, 16.0])
+def test_onnx_gives_the_same_scores_for_any_number_of_pictures(
+    tmp_path: Path, cosine: float
+) -> None:
     runtime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
-    scorer, folder = exported(tmp_path, 5)
+    scorer, folder = exported(tmp_path, 5, cosine)
+    assert (folder / "model.safetensors").exists() == (not cosine)
     session = runtime.InferenceSession(str(folder / "model.onnx"))
     for count in (1, 3):
         pixels = torch.randint(0, 256, (count, 3, 32, 32), dtype=torch.uint8)
         (scores,) = session.run(None, {"pixels": pixels.numpy()})
         with torch.no_grad():
             assert np.allclose(scores, scorer(pixels).numpy(), atol=1e-4)
+
+
+def test_cosines_that_fit_no_form_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("train.export._ONNX", ("a-package-that-is-not-there",))
+    with pytest.raises(ConfigError, match="timm has no last layer of cosines"):
+        exported(tmp_path, 0, 16.0)
+
+
+def test_a_cosine_is_scored_as_in_training() -> None:
+    made = model.create(replace(TINY, cosine=16.0), 4).eval()
+    torch.nn.init.normal_(made.head.weight)
+    pixels = torch.randint(0, 256, (3, 3, 32, 32), dtype=torch.uint8)
+    with torch.no_grad():
+        wanted = made.head.scores(made(pixels))
+        assert torch.allclose(Scorer(made)(pixels), wanted, atol=1e-5)
 
 
 def test_a_run_without_a_model_is_told(tmp_path: Path) -> None:

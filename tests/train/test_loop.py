@@ -96,3 +96,28 @@ def test_what_does_not_fit_at_once_is_made_twice_and_comes_to_the_same(
     trained(tmp_path, replace(settings, micro_batch=3))
     parts = torch.load(asked.folder / "model.pt")["state"]
     assert all(torch.allclose(parts[name], whole[name], atol=1e-3) for name in whole)
+
+
+@pytest.mark.parametrize("change", [{"cosine": 16.0}, {"negatives": 0.5}])
+def test_the_last_layer_may_score_cosines_or_a_share_of_the_species(
+    tmp_path: Path, change: dict[str, float]
+) -> None:
+    pack(tmp_path / "shards")
+    full = FullSettings(epochs=4, backbone_lr=0.002, head_lr=0.01)
+    trained(tmp_path, replace(QUICK, full=full, **change))
+    assert lines(tmp_path)[-1]["val_top1"] == 1.0
+    model, _ = restore(job(tmp_path).folder / "model.pt")
+    assert (model.head.bias is None) == ("cosine" in change)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "weights"), [("resnet50", "none"), ("tf_efficientnet_lite0", "package")]
+)
+def test_large_backbones_of_both_families_take_steps(
+    tmp_path: Path, backbone: str, weights: str
+) -> None:
+    pack(tmp_path / "shards", train=8, val=2)
+    settings = replace(QUICK, backbone=backbone, weights=weights, image_size=64, bottleneck=8)
+    trained(tmp_path, replace(settings, full=replace(QUICK.full, epochs=1)))
+    assert [line["phase"] for line in lines(tmp_path)] == ["head", "full"]
+    assert all(torch.isfinite(torch.tensor(line["loss"])) for line in lines(tmp_path))
