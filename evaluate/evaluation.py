@@ -59,7 +59,8 @@ def write(folder: Path, taxa: Taxa) -> str:
         ("By level, and by number of training pictures", table.parts(found)),
     ]
     _publish(folder / "evaluation.md", page.markdown(title, tables, notes))
-    _publish(folder / "evaluation.html", page.html(title, tables, notes, plot.svg(found)))
+    curves = plot.risk(table.plain_ones(found))
+    _publish(folder / "evaluation.html", page.html(title, tables, notes, plot.svg(found), curves))
     _publish(folder / "evaluation.json", json.dumps(told, indent=1) + "\n")
     return table.text(found)
 

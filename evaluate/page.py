@@ -6,10 +6,11 @@ from html import escape
 from evaluate.table import Rows
 
 _STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #1d2a23; max-width: 75rem; margin: 2rem auto;
+body { font: 15px/1.5 system-ui, sans-serif; color: #1d2a23; max-width: 86rem; margin: 2rem auto;
   padding: 0 1rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .25rem .6rem; text-align: right; border-bottom: 1px solid #dfe5e0; }
+th, td { padding: .25rem .6rem; text-align: right; border-bottom: 1px solid #dfe5e0;
+  white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; white-space: pre; }
 thead th { border-bottom: 2px solid #5b6a62; }
 .random { color: #5b6a62; }
@@ -29,11 +30,18 @@ def markdown(title: str, tables: Sequence[tuple[str, Rows]], notes: Sequence[str
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def html(title: str, tables: Sequence[tuple[str, Rows]], notes: Sequence[str], picture: str) -> str:
-    """Return the same as one page that needs no other file; *picture* is an SVG."""
+def html(
+    title: str, tables: Sequence[tuple[str, Rows]], notes: Sequence[str], picture: str, curves: str
+) -> str:
+    """Return the same as one page that needs no other file.
+
+    *picture* is an SVG, and so are the *curves* of risk and coverage, if there are any.
+    """
     body = [f"<h1>{escape(title)}</h1>", f'<div class="wide">{picture}</div>']
     for heading, rows in tables:
         body.append(f'<h2>{escape(heading)}</h2>\n<div class="wide">{_table(rows)}</div>')
+    if curves:
+        body.append(f'<h2>Risk and coverage</h2>\n<div class="wide">{curves}</div>')
     body += [f"<p>{escape(note)}</p>" for note in notes]
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'

@@ -100,7 +100,7 @@ def overall(found: Sequence[Figures]) -> Rows:
 def parts(found: Sequence[Figures]) -> Rows:
     """Return the plain entries by level and by bin of the tail, as rows of cells."""
     lines: Rows = [("", "images", "species", *_TITLES)]
-    for each in _plain_ones(found):
+    for each in plain_ones(found):
         for level, cells in list(each["levels"].items())[1:]:  # species are in the other table
             lines.append((f"{each['run']}: {level}", "", "", *_cells(cells)))
             chance = (_number(cells[key]["chance"]) for key in _SHOWN)
@@ -113,8 +113,15 @@ def parts(found: Sequence[Figures]) -> Rows:
 
 
 def notes(found: Sequence[Figures]) -> list[str]:
-    """Return what is to be said of the calibration of the plain entries."""
-    return [text for each in _plain_ones(found) for text in _notes(each)]
+    """Return what is to be said of the checklist, and of the calibration of the plain entries."""
+    listed = [each for each in found if each["configuration"] == ["checklist"]]
+    said = [
+        f"{each['run']}: {each['truth_not_possible']:.1%} are of species that are not on the "
+        "checklist, and count as missed there"
+        for each in listed
+        if each["truth_not_possible"]
+    ]
+    return said + [text for each in plain_ones(found) for text in _notes(each)]
 
 
 def text(found: Sequence[Figures]) -> str:
@@ -122,7 +129,8 @@ def text(found: Sequence[Figures]) -> str:
     return "\n\n".join([_aligned(overall(found)), _aligned(parts(found)), "\n".join(notes(found))])
 
 
-def _plain_ones(found: Sequence[Figures]) -> list[Figures]:
+def plain_ones(found: Sequence[Figures]) -> list[Figures]:
+    """Return those without any switch."""
     return [each for each in found if not each["configuration"] and not each["subset"]]
 
 

@@ -1,6 +1,7 @@
 """What is written beside a run, from the tables and receipts that its evaluation left there."""
 
 import json
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -38,6 +39,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         detail = {"undecodable": 3 if name == "garden" else 0, "of_no_class": 0, "copies": None}
         Ledger(folder).write(Receipt(unit=f"evaluate/{name}", recipe="r", detail=detail))
     put(folder / "guesses-test-views-logs.parquet", fuse(plain, "logs"))
+    listed = lift(plain, GENERA, FAMILIES)
+    outside = replace(listed, ranks=listed.ranks * (listed.labels < CLASSES // 2))
+    with predictions.writing(folder / "guesses-test-checklist.parquet") as append:
+        append(outside)
     assert main(["table", "main", "--data", str(data)]) == 0
     return folder
 
@@ -52,9 +57,13 @@ def test_the_table_has_a_row_for_every_set_and_configuration(run: Path) -> None:
     text = (run / "evaluation.md").read_text(encoding="utf-8")
     first = text.partition("## By level")[0]
     names = [line.split("|")[1].strip() for line in first.splitlines() if line.startswith("|")]
-    assert names == ["", "---", "val", "at random", "test", "test + views + logs", "garden"]
+    assert names == ["", "---", "val", "at random", "test",
+                     "test + checklist", "test + views + logs", "garden"]  # fmt: skip
     assert "- garden: 3 pictures cannot be decoded and are left out" in text
     assert "val: ECE" in text
+    labels = predictions.read(run / "guesses-test.parquet").labels
+    outside = (labels >= CLASSES // 2).mean()
+    assert f"test: {outside:.1%} are of species that are not on the checklist" in text
 
 
 def test_the_figures_of_each_set_are_in_one_file(run: Path) -> None:
@@ -64,7 +73,7 @@ def test_the_figures_of_each_set_are_in_one_file(run: Path) -> None:
     assert (test["images"], test["classes"], found["garden"]["undecodable"]) == (80, CLASSES, 3)
     assert test["random"]["top1"] == pytest.approx(1 / CLASSES)
     assert test["top1"] == test["configurations"][0]["levels"]["species"]["top1"]["value"]
-    assert test["configurations"][1]["configuration"] == ["views", "logs"]
+    assert test["configurations"][2]["configuration"] == ["views", "logs"]
     assert [(part["train_images"], part["classes"]) for part in test["tail"]] == [
         ("1", 3), ("2-10", 3), ("11-100", 3), (">100", 3)
     ]  # fmt: skip
@@ -78,6 +87,7 @@ def test_the_page_stands_alone(run: Path) -> None:
     seen.feed(page)
     assert seen.open == []
     assert {"table", "svg", "h1"} <= seen.known
+    assert "surest first" in page  # the curve of risk and coverage
     assert not [link for link in seen.links if not link.startswith("#")]
 
 
