@@ -95,8 +95,9 @@ def _network(stack: contextlib.ExitStack) -> None:
     for number in range(1, NODES + 1):
         space, plug = f"flora-n{number}", f"flora-p{number}"
         _run("ip", "netns", "add", space)
-        stack.callback(_run, "ip", "netns", "delete", space)  # and with it both its plugs
+        stack.callback(_run, "ip", "netns", "delete", space)
         _run("ip", "link", "add", plug, "type", "veth", "peer", "name", NETWORK, "netns", space)
+        stack.callback(_run, "ip", "link", "delete", plug)
         _run("ip", "link", "set", plug, "master", NETWORK, "up")
         _run("ip", "-n", space, "address", "add", f"10.99.0.{number}/24", "dev", NETWORK)
         for device in ("lo", NETWORK):

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -55,18 +56,21 @@ def job_of(number: str) -> dict[str, str]:
 
 def state_in_haste(number: str) -> str:
     """Return the state of a job; one that was requeued starts now, not two minutes later."""
-    state = job_of(number)["JobState"]
-    if state == "PENDING":
+    job = job_of(number)
+    soon = datetime.now() + timedelta(seconds=5)
+    # Only where it would take long: who asks again and again puts the start off.
+    if job["JobState"] == "PENDING" and job["StartTime"] > soon.isoformat():
         haste = ["scontrol", "update", f"JobId={number}", "StartTime=now"]
         subprocess.run(haste, capture_output=True)  # refused where it started meanwhile
-    return state
+    return job["JobState"]
 
 
 def wait_for(what: Callable[[], object], log: Path) -> None:
     deadline = time.monotonic() + PATIENCE
     while not what():
-        heard = log.read_text(encoding="utf-8") if log.is_file() else ask("squeue", "--long")
-        assert time.monotonic() < deadline, heard
+        if time.monotonic() > deadline:
+            heard = log.read_text(encoding="utf-8") if log.is_file() else "no log"
+            raise AssertionError(f"{ask('scontrol', 'show', 'jobs')}\n{heard}")
         time.sleep(0.3)
 
 
