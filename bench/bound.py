@@ -14,9 +14,11 @@ import json
 import subprocess
 import sys
 import tempfile
+from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from bench import reader
 from flora import records
@@ -25,6 +27,8 @@ from shards.config import ShardSettings
 
 BACKBONES = ("mobilenetv3_small_050", "tf_efficientnet_lite0")
 WORKERS, GOAL = 2, 0.05
+DRAWN = 512
+"""Pictures that differ; more are these again."""
 
 
 def main() -> None:
@@ -54,7 +58,12 @@ def train(data: Path, backbone: str, epochs: int) -> tuple[float, float]:
     command = [sys.executable, "-m", "train", "--data", str(data), "--gpus", "0"]
     command += ["--run", backbone, *(f"--set=train.{k}={v}" for k, v in settings.items())]
     subprocess.run(command, check=True, stderr=subprocess.PIPE)
-    text = (data / "runs" / backbone / "metrics.jsonl").read_text(encoding="utf-8")
+    return told(data / "runs" / backbone)
+
+
+def told(run: Path) -> tuple[float, float]:
+    """Return both as *run*'s metrics.jsonl has them, less its first line."""
+    text = (run / "metrics.jsonl").read_text(encoding="utf-8")
     first, *rest = [json.loads(line) for line in text.splitlines()]
     lengths = np.diff([line["seconds"] for line in (first, *rest)])
     rate, share = (
@@ -65,23 +74,29 @@ def train(data: Path, backbone: str, epochs: int) -> tuple[float, float]:
 
 
 def pack(folder: Path, photos: Path | None, count: int) -> None:
-    """Write shards of so many pictures, all to train on."""
-    originals, settings = reader.draw(photos, count), ShardSettings(form="train")
-    table = reader.write(folder, [form.convert(data, "jpg", settings)[0] for data in originals])
-    counts = np.bincount(table["label"].to_numpy())
-    species = [f"species-{label}" for label in range(len(counts))]
+    """Write shards of so many pictures of 100 species, all to train on."""
+    originals = list(reader.draw(photos, min(count, DRAWN)))
+    forms = [form.convert(data, "jpg", ShardSettings(form="train"))[0] for data in originals]
+    table = reader.write(folder, list(islice(cycle(forms), count)))
     rows = [
         {**dict.fromkeys(records.INDEX.names), **row, "image_id": row["key"], "split": "train",
-         "format": "jpg", "species_id": species[row["label"]]}
+         "format": "jpg", "species_id": f"species-{row['label']}"}
         for row in table.to_pylist()
     ]  # fmt: skip
     records.write(folder / "index.parquet", records.table(records.INDEX, rows))
-    classes = [
-        {"label": label, "class_index": label, "species_id": name, "name": name, "family": "",
-         "genus": "", "train": int(counts[label]), "val": 0, "test": 0}
-        for label, name in enumerate(species)
-    ]  # fmt: skip
-    records.write(folder / "classes.parquet", records.table(records.CLASSES, classes))
+    write_classes(folder, len(set(table["label"].to_pylist())))
+
+
+def write_classes(folder: Path, count: int) -> None:
+    """Write classes.parquet with so many species, whether or not there are pictures of them."""
+    numbers = pa.array(range(count))
+    names = pa.array([f"species-{label}" for label in range(count)])
+    none, nobody = pa.array([0] * count), pa.array([""] * count)
+    columns = {"label": numbers, "class_index": numbers, "species_id": names, "name": names,
+               "genus": nobody, "family": nobody}  # fmt: skip
+    columns |= dict.fromkeys(("train", "val", "test"), none)
+    table = pa.table({name: columns[name] for name in records.CLASSES.names})
+    records.write(folder / "classes.parquet", table.cast(records.CLASSES))
 
 
 if __name__ == "__main__":
