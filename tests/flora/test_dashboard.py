@@ -106,7 +106,9 @@ def run_for_long(data: Path) -> None:
 
 def test_control_c_leaves_the_last_page_and_dasks_report(tmp_path: Path) -> None:
     body = (
-        "from pathlib import Path; from flora.command import guard;"
+        "import signal; from pathlib import Path; from flora.command import guard;"
+        # whoever starts these tests in the background may have it ignored
+        "signal.signal(signal.SIGINT, signal.default_int_handler);"
         "from tests.flora.test_dashboard import run_for_long;"
         f"raise SystemExit(guard(lambda: run_for_long(Path({str(tmp_path)!r}))))"
     )
