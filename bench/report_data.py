@@ -13,7 +13,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from PIL import Image
 
-from dedup.tables import PAIRS
 from flora import ids, predictions, records, tar
 from flora.ledger import Ledger, Receipt
 from flora.predictions import Predictions, words
@@ -170,7 +169,7 @@ def _judge(data: Path, rng: Any, found: Any, species: Any) -> Any:
     near = rng.choice(len(order) - 1, len(order) // 500, replace=False)
     few = {"a": ids.to_hex(found[order[near]]), "b": ids.to_hex(found[order[near + 1]]),
            "distance": pa.repeat(20, len(near)), "similarity": rng.random(len(near))}  # fmt: skip
-    records.write(data / "verdicts" / "pairs" / "pixels~00000.parquet", _table(PAIRS, few))
+    records.write(data / "verdicts" / "pairs" / "pixels~00000.parquet", _table(records.PAIRS, few))
     return order[reason < 2]
 
 

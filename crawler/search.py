@@ -18,7 +18,7 @@ from crawler.answers import Answer, Answers
 from crawler.ask import Ask
 from crawler.candidates import Candidate
 from crawler.config import CrawlerSettings
-from crawler.wanted import NAMES, Wanted
+from crawler.wanted import Wanted
 from flora import records
 from flora.config import digest
 from flora.download import download
@@ -134,7 +134,7 @@ def _keep(held: list[Answer], answers: Answers, meter: Meter) -> None:
 
 def _read(task: FileTask) -> Generator[Candidate]:
     checklist = Checklist.load(task.checklist)
-    asked = records.read(task.folder / "names.parquet", NAMES, ["species_id"])
+    asked = records.read(task.folder / "names.parquet", records.NAMES, ["species_id"])
     wanted = set(asked["species_id"].to_pylist()) - {None}
 
     @functools.lru_cache(maxsize=2**20)

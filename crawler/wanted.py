@@ -12,16 +12,6 @@ from flora.console import say
 from flora.errors import ConfigError
 from flora.taxa import Checklist, How, Match
 
-NAMES = pa.schema(
-    {
-        "query": pa.string(),
-        "species_id": pa.string(),
-        "how": pa.string(),
-        "suggestions": pa.list_(pa.string()),
-    }
-)
-"""What became of the names that were asked for (candidates/names.parquet)."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
@@ -78,9 +68,9 @@ def wanted(checklist: Checklist, found: Sequence[Match], synonyms: int) -> list[
 
 
 def table(found: Sequence[Match]) -> pa.Table:
-    """Return NAMES: what became of the names asked for."""
+    """Return records.NAMES: what became of the names asked for."""
     return records.table(
-        NAMES,
+        records.NAMES,
         (
             {
                 "query": match.query,

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 from PIL import Image
 
-from dedup.tables import PAIRS, Verdicts
+from dedup.tables import Verdicts
 from dedup.verdicts import REASONS
 from flora import records
 from flora.ledger import publish
@@ -105,7 +105,9 @@ def _misses(verdicts: Path, similarity: float) -> list[Row]:
     files = sorted((verdicts / "pairs").glob("[!.]*.parquet"))
     if not files:
         return []
-    table = ds.dataset(files, schema=PAIRS).to_table(filter=ds.field("similarity") < similarity)
+    table = ds.dataset(files, schema=records.PAIRS).to_table(
+        filter=ds.field("similarity") < similarity
+    )
     order = [("similarity", "descending"), ("a", "ascending"), ("b", "ascending")]
     found: list[Row] = table.sort_by(order).slice(0, _EACH).to_pylist()
     return found

@@ -45,19 +45,6 @@ LOOKS = pa.schema(
 )
 """looks.parquet: the pairs to look at, and where their bytes lie; a row group a unit."""
 
-PAIRS = pa.schema(
-    {
-        "a": pa.string(),
-        "b": pa.string(),
-        "distance": pa.uint16(),
-        "phash_distance": pa.uint16(),
-        "mirrored": pa.bool_(),
-        "similarity": pa.float32(),
-        "inside_a": pa.float32(),
-        "inside_b": pa.float32(),
-    }
-)
-"""pairs/<unit>.parquet: what their pixels said, in the same order."""
 
 _ROWS = 500_000
 

@@ -14,7 +14,7 @@ from dedup.candidates import Edges
 from dedup.config import DedupSettings
 from dedup.listings import Pictures
 from dedup.rule import Answer
-from dedup.tables import LOOKS, PAIRS
+from dedup.tables import LOOKS
 from dedup.verdicts import Court
 from flora import records
 from flora.ledger import slug
@@ -83,7 +83,10 @@ def compare(task: Task) -> Outcome:
     columns = dict(
         zip(("similarity", "inside_a", "inside_b"), zip(*found, strict=True), strict=True)
     )
-    done = pa.table([columns.get(field.name) or table[field.name] for field in PAIRS], schema=PAIRS)
+    done = pa.table(
+        [columns.get(field.name) or table[field.name] for field in records.PAIRS],
+        schema=records.PAIRS,
+    )
     records.write(task.folder / "pairs" / f"{slug(task.unit)}.parquet", done)
     return Outcome(rows=done.num_rows)
 
@@ -138,7 +141,7 @@ def _verified(
     open_ = np.flatnonzero(edges.answer == Answer.LOOK)
     if len(open_):
         columns = ["similarity", "inside_a", "inside_b"]
-        told = records.read(task.folder / "pairs", PAIRS, columns)
+        told = records.read(task.folder / "pairs", records.PAIRS, columns)
         similarity[open_] = told["similarity"].to_numpy()
         inside[edges.i[open_]] = told["inside_a"].to_numpy()
         inside[edges.j[open_]] = told["inside_b"].to_numpy()

@@ -215,6 +215,30 @@ INDEX = pa.schema(
     }
 )
 
+NAMES = pa.schema(
+    {
+        "query": _string,
+        "species_id": _string,
+        "how": _string,
+        "suggestions": pa.list_(_string),
+    }
+)
+"""candidates/names.parquet: what became of the names that were asked for."""
+
+PAIRS = pa.schema(
+    {
+        "a": _string,
+        "b": _string,
+        "distance": pa.uint16(),
+        "phash_distance": pa.uint16(),
+        "mirrored": pa.bool_(),
+        "similarity": pa.float32(),
+        "inside_a": pa.float32(),
+        "inside_b": pa.float32(),
+    }
+)
+"""verdicts/pairs/<unit>.parquet: pictures whose hashes are near, and what their pixels said."""
+
 CLASSES = pa.schema(
     {
         "label": pa.int32(),

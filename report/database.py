@@ -19,41 +19,16 @@ from flora.records import Reason
 
 Database = duckdb.DuckDBPyConnection
 
-_string = pa.string()
-NAMES = pa.schema(
-    {
-        "query": _string,
-        "species_id": _string,
-        "how": _string,
-        "suggestions": pa.list_(_string),
-    }
-)
-"""candidates/names.parquet: what became of the names that were asked for."""
-
-PAIRS = pa.schema(
-    {
-        "a": _string,
-        "b": _string,
-        "distance": pa.uint16(),
-        "phash_distance": pa.uint16(),
-        "mirrored": pa.bool_(),
-        "similarity": pa.float32(),
-        "inside_a": pa.float32(),
-        "inside_b": pa.float32(),
-    }
-)
-"""verdicts/pairs/: pictures whose hashes are near, and how alike their pixels are."""
-
 CONTESTED = (Reason.OUTVOTED, Reason.CONFLICT, Reason.QUARANTINE, Reason.PLACEHOLDER)
 """Why a picture leaves a species for another's sake."""
 
 _TABLES = {
-    "names": ("candidates/names.parquet", NAMES),
+    "names": ("candidates/names.parquet", records.NAMES),
     "candidates": ("candidates/tables/[!.]*.parquet", records.CANDIDATES),
     "plans": ("images/plan-[0-9]*.parquet", records.CANDIDATES),
     "images": ("images/tables/[!.]*.parquet", records.IMAGES),
     "verdicts": ("verdicts/verdicts.parquet", records.VERDICTS),
-    "pairs": ("verdicts/pairs/[!.]*.parquet", PAIRS),
+    "pairs": ("verdicts/pairs/[!.]*.parquet", records.PAIRS),
     "shelf": ("shards/index.parquet", records.INDEX),
     "classes": ("shards/classes.parquet", records.CLASSES),
     "checklist": ("checklist/species.parquet", records.SPECIES),

@@ -184,26 +184,6 @@ def load(
         yield batch if len(batch.labels) else _none(settings.image_size, world.device)
 
 
-@torch.no_grad()
-def visit(
-    look: Callable[[Batch], torch.Tensor], split: Split, world: World, settings: TrainSettings
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the row that *look* gives for each picture of *split*, and which were decoded.
-
-    Each rank looks at its share; all return the whole.
-    """
-    gallery = Gallery(split, world, settings)
-    rows = [
-        torch.cat([look(batch), batch.weights[:, None]], dim=1)
-        for batch in load(gallery, range(len(gallery)), world, settings)
-    ]
-    mine = torch.cat(rows)
-    table = torch.zeros(len(split), mine.shape[1], device=world.device)
-    table[gallery.places] = mine[: len(gallery.places)]
-    world.total(table)
-    return table[:, :-1], table[:, -1] > 0
-
-
 def parts(settings: TrainSettings) -> int:
     """Return how many workers share a batch."""
     return max(1, settings.data_workers)

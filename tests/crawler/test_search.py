@@ -13,7 +13,7 @@ from crawler import answers, quota, rounds, search
 from crawler.config import CrawlerSettings, Gbif
 from crawler.planner import Steps
 from crawler.search import AskTask, FileTask
-from crawler.wanted import NAMES, Wanted
+from crawler.wanted import Wanted
 from flora import records, taxa
 from flora.errors import LaterError, StageError
 from tests.crawler.engines import PICTURES, Engines
@@ -129,7 +129,7 @@ def test_a_file_is_read_and_written_in_batches(
     (tmp_path / "names.csv").write_text(LIST)
     taxa.build(tmp_path / "names.csv", tmp_path / "checklist")
     asked = {"query": "Quercus robur", "species_id": "kew-1", "how": "accepted", "suggestions": []}
-    records.write(tmp_path / "names.parquet", records.table(NAMES, [asked]))
+    records.write(tmp_path / "names.parquet", records.table(records.NAMES, [asked]))
     path = archive(
         tmp_path / "a.zip",
         occurrence=[occurrence("1"), occurrence("2", name="Quercus petraea Liebl.")],

@@ -49,6 +49,8 @@ def test_what_is_not_as_promised_is_named(tmp_path: Path) -> None:
         records.IMAGES,
         records.VERDICTS,
         records.INDEX,
+        records.NAMES,
+        records.PAIRS,
         records.CLASSES,
         records.PREDICTIONS,
     ],

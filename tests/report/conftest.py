@@ -13,7 +13,6 @@ from flora import records
 from flora.command import Options
 from flora.ledger import Ledger, Receipt
 from report.__main__ import report
-from report.database import NAMES, PAIRS
 from tests import dataset
 
 EVIL = "<script>alert('x')</script>"
@@ -120,7 +119,9 @@ def _crawl(data: Path) -> list[str]:
     ]
     lost = {"query": f"Genus {EVIL}", "species_id": None, "how": "not_in_list",
             "suggestions": ["Genus0 species0"]}  # fmt: skip
-    records.write(data / "candidates" / "names.parquet", records.table(NAMES, [*asked, lost]))
+    records.write(
+        data / "candidates" / "names.parquet", records.table(records.NAMES, [*asked, lost])
+    )
     return ids
 
 
@@ -146,11 +147,11 @@ def _judge(data: Path, ids: list[str]) -> None:
     rows.sort(key=lambda row: (row["image_id"], row["species_id"]))
     records.write(path, records.table(records.VERDICTS, rows))
     pairs = [
-        {**dict.fromkeys(PAIRS.names), "a": min(ids[a], ids[b]), "b": max(ids[a], ids[b]),
+        {**dict.fromkeys(records.PAIRS.names), "a": min(ids[a], ids[b]), "b": max(ids[a], ids[b]),
          "distance": d, "similarity": s}
         for a, b, d, s in ((0, 3, 4, 0.975), (1, 2, 0, 1.0), (9, 12, 6, 0.5))
     ]  # fmt: skip
-    records.write(data / "verdicts" / "pairs" / "x.parquet", records.table(PAIRS, pairs))
+    records.write(data / "verdicts" / "pairs" / "x.parquet", records.table(records.PAIRS, pairs))
 
 
 def _pack(data: Path, ids: list[str]) -> None:

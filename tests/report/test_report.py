@@ -6,12 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crawler.search import NAMES
-from dedup.tables import PAIRS
 from flora import predictions, records
 from flora.predictions import Predictions, words
 from flora.records import Reason
-from report import counts, database, plates
+from report import counts, plates
 from report.__main__ import main
 from tests.report.conftest import EVIL, Page, look
 
@@ -329,8 +327,3 @@ def test_mistakes_are_one_clear_message(data: Path, capsys: pytest.CaptureFixtur
     assert "shards: a table is not as its stage promised" in said
     assert "verdicts: a table is not as its stage promised" in said
     assert said.count("\n") == 5
-
-
-def test_the_tables_are_those_that_the_stages_write() -> None:
-    assert database.NAMES == NAMES
-    assert database.PAIRS == PAIRS

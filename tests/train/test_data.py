@@ -11,7 +11,8 @@ import torch
 from flora import records
 from flora.errors import ContractError
 from tests.train.squares import TINY, edit, pack
-from train.data import Batch, Shards, Stream, load, visit
+from train.config import TrainSettings
+from train.data import Batch, Gallery, Shards, Stream, load
 from train.order import Order
 from train.split import Split
 from train.world import World
@@ -30,6 +31,12 @@ def worlds(size: int) -> list[World]:
 
 def together(batches: list[Batch]) -> list[torch.Tensor]:
     return [torch.cat(tensors) for tensors in list(zip(*batches, strict=True))[:3]]
+
+
+def seen(split: Split, settings: TrainSettings = TINY) -> list[torch.Tensor]:
+    """Return pixels, labels and weights of all of *split*, as it is."""
+    gallery = Gallery(split, World(), settings)
+    return together(list(load(gallery, range(len(gallery)), World(), settings)))
 
 
 class Watched(Split):
@@ -182,19 +189,17 @@ def test_workers_that_share_a_batch_change_nothing(tmp_path: Path) -> None:
         assert one.bad == other.bad
 
 
-def test_a_visit_brings_a_row_of_every_picture_in_order(tmp_path: Path) -> None:
+def test_a_gallery_has_every_picture_in_order(tmp_path: Path) -> None:
     train = Shards(pack(tmp_path / "shards", bad=(2,))).splits["train"]
-    rows, seen = visit(lambda batch: batch.labels[:, None].float(), train, World(), TINY)
-    assert rows[:, 0].tolist() == train.labels.tolist()
-    assert torch.nonzero(~seen).flatten().tolist() == [2]
+    _, labels, weights = seen(train)
+    assert labels.tolist() == train.labels.tolist()
+    assert torch.nonzero(weights == 0).flatten().tolist() == [2]
 
 
 def test_workers_that_decode_ahead_change_nothing(tmp_path: Path) -> None:
     val = Shards(pack(tmp_path / "shards")).splits["val"]
-    look = lambda batch: batch.pixels.flatten(1).float()  # noqa: E731
-    alone, _ = visit(look, val, World(), TINY)
-    ahead, _ = visit(look, val, World(), replace(TINY, data_workers=1))
-    assert torch.equal(alone, ahead)
+    alone, ahead = seen(val), seen(val, replace(TINY, data_workers=1))
+    assert all(map(torch.equal, alone, ahead))
 
 
 def test_a_limit_takes_the_first_of_each_split(tmp_path: Path) -> None:
@@ -247,7 +252,7 @@ def test_a_shard_that_is_cut_off_later_ends_the_run(tmp_path: Path) -> None:
     shard = folder / "train-000000.tar"
     shard.write_bytes(shard.read_bytes()[:20_000])
     with pytest.raises(ContractError, match="shorter than the index says"):
-        visit(lambda batch: batch.labels[:, None], train, World(), TINY)
+        seen(train)
 
 
 def test_an_index_in_another_order_than_its_tars_is_refused(tmp_path: Path) -> None:
