@@ -53,7 +53,9 @@ SETTINGS = (
 PHOTOGRAPHS = ("shards.min_images=4", "shards.val=0.15", "shards.test=0.25")
 """A handful of pictures a species: some of them must be kept to test on."""
 
-DRAWN = ("train.image_size=128", "train.full.epochs=2")
+DRAWN = (
+    "train.image_size=128", "train.head.views=0", "train.head.epochs=10", "train.full.epochs=2",
+)  # fmt: skip
 """Drawn plants are told apart at this size, and train in a minute or two."""
 
 

@@ -13,8 +13,14 @@ READERS = ("shards", "webdataset")
 class HeadSettings:
     """Step one: the last layer alone, on features that the frozen backbone gives once."""
 
-    epochs: int = 10
+    epochs: int = 48
     """Passes over the features; 0 leaves the step out."""
+    views: int = 16
+    """Augmented views of a picture whose features are made; epochs take them in turn. Each costs
+    a pass of the backbone over all pictures, and memory: 1 or 0 is enough where pictures are many.
+    0 takes the centre of the picture alone."""
+    smallest_crop: float = 0.08
+    """Least share of a picture's area that a view keeps."""
     lr: float = 0.003
     """Highest learning rate of the last layer."""
 
@@ -107,6 +113,7 @@ class TrainSettings:
             "checkpoint_seconds": (self.checkpoint_seconds, 0),
             "weight_decay": (self.weight_decay, 0),
             "head.epochs": (self.head.epochs, 0),
+            "head.views": (self.head.views, 0),
             "full.epochs": (self.full.epochs, 0),
         }
         for name, (value, least) in least_values.items():
@@ -124,7 +131,11 @@ class TrainSettings:
         for name, value in shares.items():
             if not 0 <= value < 1:
                 raise ConfigError(f"train.{name} is {value}, but must be from 0 to below 1.")
-        parts = {"full.smallest_crop": self.full.smallest_crop, "negatives": self.negatives}
+        parts = {
+            "head.smallest_crop": self.head.smallest_crop,
+            "full.smallest_crop": self.full.smallest_crop,
+            "negatives": self.negatives,
+        }
         for name, value in parts.items():
             if not 0 < value <= 1:
                 raise ConfigError(f"train.{name} is {value}, but must be above 0 and at most 1.")

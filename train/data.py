@@ -134,10 +134,15 @@ class Stream(Dataset[Batch]):
 
 
 class Gallery(Dataset[Batch]):
-    """A split as it is, in the order of the index: what a worker of a rank decodes of it."""
+    """A split in the order of the index: what a worker of a rank decodes of it.
 
-    def __init__(self, split: Split, world: World, settings: TrainSettings) -> None:
-        self.split, self.world, self.size = split, world, settings.image_size
+    Of each picture the centre, or its augmented view of that number.
+    """
+
+    def __init__(
+        self, split: Split, world: World, settings: TrainSettings, number: int | None = None
+    ) -> None:
+        self.split, self.world, self.settings, self.number = split, world, settings, number
         self.parts = parts(settings)
         unit = settings.unit(world.device.type)
         self.cuts = world.cuts(len(split), unit)
@@ -155,7 +160,14 @@ class Gallery(Dataset[Batch]):
         places = part_of(places, part, self.parts)
         pictures = self.split.read(int(places[0]), int(places[-1]) + 1) if len(places) else ()
         keys, labels = self.split.keys[places], self.split.labels[places]
-        return make(keys, labels, pictures, self.size, lambda data, _: centre(data, self.size))
+        return make(keys, labels, pictures, self.settings.image_size, self._view)
+
+    def _view(self, data: bytes, key: str) -> Pixels:
+        settings = self.settings
+        if self.number is None:
+            return centre(data, settings.image_size)
+        chance = Random(f"{settings.seed}/view {self.number}/{key}")
+        return augment(data, settings.image_size, settings.head.smallest_crop, chance)
 
 
 def load(

@@ -1,8 +1,8 @@
 """A step of a recipe on this rank: what it looks at, and what it trains.
 
-The last layer alone is trained on features that the frozen backbone gives once. They stay where
-they were made: each rank keeps those of its share of the pictures, and gives to a step those of
-its rows that it has.
+The last layer alone is trained on features that the frozen backbone gives once: of some augmented
+views of each picture, which the epochs take in turn. They stay where they were made: each rank
+keeps those of its share of the pictures, and gives to a step those of its rows that it has.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
+from flora.console import say
 from train import exchange
 from train.config import TrainSettings
 from train.data import Batch, Gallery, Shards, Stream, load
@@ -82,7 +83,9 @@ def _head(
 ) -> Phase:
     train, val = shards.splits["train"], shards.splits["val"]
     model.eval()
-    known, tested = (_know(model, split, world, settings) for split in (train, val))
+    views = range(settings.head.views) or [None]
+    known = [_know(model, train, world, settings, view) for view in views]
+    tested = _know(model, val, world, settings, None)
     unit = settings.unit(world.device.type)
     cuts = world.cuts(len(train), unit)
 
@@ -93,7 +96,8 @@ def _head(
             mine = np.flatnonzero(holders == world.rank)
             held = torch.from_numpy(places[mine] - cuts[world.rank])
             counts = np.bincount(holders, minlength=world.size)
-            found = Rows(_part(known, held.to(world.device)), mine, tuple(counts.tolist()))
+            seen = known[number // order.steps % len(known)]
+            found = Rows(_part(seen, held.to(world.device)), mine, tuple(counts.tolist()))
             yield _deal(found, world, unit) if settings.deterministic else found
 
     def ranks() -> torch.Tensor:
@@ -176,9 +180,13 @@ def _deal(rows: Rows, world: World, unit: int) -> Rows:
 
 
 @torch.no_grad()
-def _know(model: Classifier, split: Split, world: World, settings: TrainSettings) -> Batch:
-    """Return the features of this rank's share of *split*."""
-    gallery = Gallery(split, world, settings)
+def _know(
+    model: Classifier, split: Split, world: World, settings: TrainSettings, view: int | None
+) -> Batch:
+    """Return the features of this rank's share of *split*: of that *view*, or of the centre."""
+    if view is not None and world.rank == 0:
+        say(f"train head: looking at view {view + 1} of {settings.head.views}.")
+    gallery = Gallery(split, world, settings, view)
     features: list[torch.Tensor] = []
     count, weights = len(gallery.places), []
     size = settings.at_once(world.device.type)

@@ -24,7 +24,7 @@ TINY = TrainSettings(
     dropout=0.1,
     checkpoint_seconds=0,
     ranks=2,
-    head=HeadSettings(epochs=1),
+    head=HeadSettings(epochs=1, views=0),
     full=FullSettings(epochs=2, backbone_lr=0.003, head_lr=0.01, smallest_crop=0.64),
 )
 

@@ -39,6 +39,24 @@ def seen(split: Split, settings: TrainSettings = TINY) -> list[torch.Tensor]:
     return together(list(load(gallery, range(len(gallery)), World(), settings)))
 
 
+def test_a_numbered_view_is_the_same_on_any_number_of_ranks_and_differs_from_the_next(
+    tmp_path: Path,
+) -> None:
+    split = Shards(pack(tmp_path / "shards")).splits["train"]
+
+    def view(number: int | None, ranks: int) -> torch.Tensor:
+        parts = []
+        for world in worlds(ranks):
+            gallery = Gallery(split, world, TINY, number)
+            batches = [gallery[n] for n in range(len(gallery) * gallery.parts)]
+            parts += [batch.pixels for batch in batches]
+        return torch.cat(parts)
+
+    assert view(0, 1).equal(view(0, 3))
+    assert not view(0, 1).equal(view(1, 1))
+    assert not view(0, 1).equal(view(None, 1))
+
+
 class Watched(Split):
     """A split that knows what was read of it."""
 

@@ -44,6 +44,17 @@ def test_coloured_squares_are_told_apart(tmp_path: Path) -> None:
     assert told[-1]["exchange"] == 0  # with nobody
 
 
+def test_the_epochs_of_step_one_take_the_views_in_turn(tmp_path: Path) -> None:
+    pack(tmp_path / "shards")
+    head = HeadSettings(epochs=4, views=2, lr=1e-12)  # so the loss tells the view
+    full = replace(QUICK.full, epochs=0)
+    trained(tmp_path, replace(QUICK, head=head, full=full, dropout=0.0))
+    first, second, third, fourth = (line["loss"] for line in lines(tmp_path))
+    assert first == pytest.approx(third, abs=2e-6)
+    assert second == pytest.approx(fourth, abs=2e-6)
+    assert abs(first - second) > 1e-4
+
+
 def test_a_picture_that_cannot_be_decoded_is_counted_and_bends_nothing(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
