@@ -10,6 +10,7 @@ tested once on what was learnt from the other four. All ways start from the same
 - plain: a loop of timm and torchvision over all layers: RandomResizedCrop, mirror, ColorJitter;
   AdamW, warm-up, cosine. Epochs, batch, crops, light, label smoothing, dropout and weight decay are
   those of our second step; its learning rate was chosen as ours were (docs/results.md).
+- head: step one of our recipe alone.
 - finetune, longtail: our recipes, from real shards, by `python -m train` and its evaluation.
 
 Figures are the means over the folds and their standard deviations; the rare half are the species
@@ -105,8 +106,8 @@ def plain(photos: Photos, fold: int) -> Whole:
     return found
 
 
-def ours(recipe: str) -> Callable[[Photos, int], Whole]:
-    """Return the way that trains and evaluates by *recipe*."""
+def ours(recipe: str, *, run: str, full: bool = True) -> Callable[[Photos, int], Whole]:
+    """Return the way that trains and evaluates by *recipe*, or by its step one if not *full*."""
 
     def way(photos: Photos, fold: int) -> Whole:
         data, settings = photos.folder / f"fold-{fold}", photos.settings
@@ -114,11 +115,11 @@ def ours(recipe: str) -> Callable[[Photos, int], Whole]:
             deal(photos, fold, data / "shards")
         for task in ("train", "evaluate"):
             command = [sys.executable, "-m", "train", task, "--data", str(data), "--gpus", "0"]
-            command += ["--run", recipe, "--recipe", recipe]
+            command += ["--run", run, "--recipe", recipe]
             command += ["--set", f"train.weights={settings.weights}"]
-            command += ["--set", f"train.full.epochs={settings.full.epochs}"]
+            command += ["--set", f"train.full.epochs={settings.full.epochs if full else 0}"]
             subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
-        path = data / "runs" / recipe / "predictions-test.parquet"
+        path = data / "runs" / run / "predictions-test.parquet"
         found = records.read(path, records.PREDICTIONS, ["key", "truth_rank"]).sort_by("key")
         return found["truth_rank"].to_numpy()
 
@@ -221,10 +222,13 @@ def difference(
 WAYS: dict[str, Callable[[Photos, int], Whole]] = {
     "regression": regression,
     "plain": plain,
-    "finetune": ours("finetune"),
-    "longtail": ours("longtail"),
+    "head": ours("finetune", run="head", full=False),
+    "finetune": ours("finetune", run="finetune"),
+    "longtail": ours("longtail", run="longtail"),
 }
 PAIRS = (
+    ("head", "regression", False),
+    ("finetune", "head", False),
     ("finetune", "regression", False),
     ("finetune", "plain", False),
     ("longtail", "finetune", False),

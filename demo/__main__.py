@@ -55,6 +55,7 @@ PHOTOGRAPHS = ("shards.min_images=4", "shards.val=0.15", "shards.test=0.25")
 
 DRAWN = (
     "train.image_size=128", "train.head.views=0", "train.head.epochs=10", "train.full.epochs=2",
+    "train.full.backbone_lr=0.0005", "train.full.head_lr=0.001",
 )  # fmt: skip
 """Drawn plants are told apart at this size, and train in a minute or two."""
 

@@ -31,9 +31,9 @@ class FullSettings:
 
     epochs: int = 12
     """Passes over the pictures; 0 leaves the step out."""
-    backbone_lr: float = 0.0005
+    backbone_lr: float = 0.0001
     """Highest learning rate of the backbone."""
-    head_lr: float = 0.001
+    head_lr: float = 0.0002
     """Highest learning rate of the last layer."""
     smallest_crop: float = 0.25
     """Least share of a picture's area that a random crop keeps."""
