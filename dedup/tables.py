@@ -45,7 +45,6 @@ LOOKS = pa.schema(
 )
 """looks.parquet: the pairs to look at, and where their bytes lie; a row group a unit."""
 
-
 _ROWS = 500_000
 
 _VERDICTS = {

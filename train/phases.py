@@ -83,7 +83,7 @@ def _head(
 ) -> Phase:
     train, val = shards.splits["train"], shards.splits["val"]
     model.eval()
-    views = range(settings.head.views) or [None]
+    views = range(min(settings.head.views, step.epochs)) or [None]
     known = [_know(model, train, world, settings, view) for view in views]
     tested = _know(model, val, world, settings, None)
     unit = settings.unit(world.device.type)
@@ -185,7 +185,7 @@ def _know(
 ) -> Batch:
     """Return the features of this rank's share of *split*: of that *view*, or of the centre."""
     if view is not None and world.rank == 0:
-        say(f"train head: looking at view {view + 1} of {settings.head.views}.")
+        say(f"train head: looking at view {view + 1} of every picture.")
     gallery = Gallery(split, world, settings, view)
     features: list[torch.Tensor] = []
     count, weights = len(gallery.places), []
