@@ -95,7 +95,7 @@ def regression(photos: Photos, fold: int) -> Whole:
 def plain(photos: Photos, fold: int) -> Whole:
     """Return the places of the true species by a loop of timm and torchvision."""
     path = photos.folder / f"plain-{fold}.json"
-    made_by = f"{accuracy_peers.LR} {photos.settings}"
+    made_by = accuracy_peers.describe(photos.settings)
     if path.is_file() and (kept := json.loads(path.read_text()))["made_by"] == made_by:
         return np.array(kept["places"])
     learnt = [(photos.paths[n], int(photos.labels[n])) for n in photos.train(fold)]

@@ -74,6 +74,14 @@ def loop(learnt: Labelled, tested: Sequence[Path], classes: int, settings: Train
         return np.stack([net(centre(_image(path))[None])[0].numpy() for path in tested])
 
 
+def describe(settings: TrainSettings) -> str:
+    """Return all that `loop` goes by."""
+    names = ("backbone", "weights", "image_size", "batch_size", "weight_decay", "label_smoothing",
+             "dropout", "seed")  # fmt: skip
+    values = [getattr(settings, name) for name in names]
+    return str([LR, LIGHT, settings.full.epochs, settings.full.smallest_crop, *values])
+
+
 class _Pictures(torch.utils.data.Dataset[tuple[torch.Tensor, int]]):
     def __init__(self, labelled: Labelled, view: Any) -> None:
         self.labelled, self.view = labelled, view

@@ -10,7 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from crawler.__main__ import crawl
+from crawler.config import CrawlerSettings
 from dedup.__main__ import dedup
+from dedup.config import DedupSettings
 from demo import apis, archives, score, world
 from demo.web import Web
 from demo.world import World
@@ -24,7 +26,9 @@ from flora.errors import ConfigError
 from flora.ledger import Ledger
 from report.__main__ import report
 from shards.__main__ import shards
+from shards.config import ShardSettings
 from train.__main__ import evaluate, train
+from train.config import TrainSettings
 
 SETTINGS = (
     "crawler.contact=the demo on this machine",
@@ -55,9 +59,18 @@ PHOTOGRAPHS = ("shards.min_images=4", "shards.val=0.15", "shards.test=0.25")
 
 DRAWN = (
     "train.image_size=128", "train.head.views=0", "train.head.epochs=10", "train.full.epochs=2",
-    "train.full.backbone_lr=0.0005", "train.full.head_lr=0.001",
+    "train.full.backbone_lr=0.0005", "train.full.head_lr=0.001", "train.full.blend=1",
+    "train.full.smallest_crop=0.25",
 )  # fmt: skip
 """Drawn plants are told apart at this size, and train in a minute or two."""
+
+SECTIONS: dict[str, type] = {
+    "cluster": ClusterSettings,
+    "crawler": CrawlerSettings,
+    "dedup": DedupSettings,
+    "shards": ShardSettings,
+    "train": TrainSettings,
+}
 
 
 def demo(
@@ -67,6 +80,8 @@ def demo(
     start = time.monotonic()
     data = shared.data
     usual = (*SETTINGS, *(DRAWN if photos is None else PHOTOGRAPHS))
+    for section, kind in SECTIONS.items():  # a mistake is told at once, not after minutes
+        replace(shared, sets=(*usual, *shared.sets)).settings(section, kind)
     if shared.dry_run:
         say(f"The demo would make its web in {data / 'web'}, then run checklist, crawl, dedup, ")
         say("shards, train, evaluate and report against it, with")

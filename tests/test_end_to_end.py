@@ -99,8 +99,14 @@ def test_a_dry_run_of_the_demo_touches_nothing(tmp_path: Path) -> None:
     ],
 )
 def test_a_mistake_is_one_clear_message(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str], flags: list[str], code: int, message: str
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    flags: list[str],
+    code: int,
+    message: str,
 ) -> None:
+    monkeypatch.setattr("flora.cluster._CONNECT_SECONDS", 1)
     data = ["--data", str(tmp_path / "data"), "--species", "6", "--pictures", "30"]
     assert main([*data, *flags]) == code
     said = capfd.readouterr().err

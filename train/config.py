@@ -31,12 +31,15 @@ class FullSettings:
 
     epochs: int = 12
     """Passes over the pictures; 0 leaves the step out."""
-    backbone_lr: float = 0.0001
+    backbone_lr: float = 0.0003
     """Highest learning rate of the backbone."""
-    head_lr: float = 0.0002
+    head_lr: float = 0.0005
     """Highest learning rate of the last layer."""
-    smallest_crop: float = 0.25
+    smallest_crop: float = 0.08
     """Least share of a picture's area that a random crop keeps."""
+    blend: float = 0.5
+    """Share of step two in the weights in the end, the rest being step one's: it forgets less of
+    what the backbone knew. 1 takes step two's alone, as is right where it saw millions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +70,8 @@ class TrainSettings:
     """Pictures a step, over all ranks together."""
     micro_batch: int = field(default=0, metadata=OPERATIONAL)
     """Pictures that a rank's memory has room for in training. Of more, all but the last so many
-    go through the backbone twice. 0 means 16 on a CPU, and 256 on a GPU."""
+    go through the backbone twice. 0 means 16 on a CPU, and 256 on a GPU. From scratch, batch norm's
+    statistics are of so many."""
     deterministic: bool = False
     """Whether any number of ranks comes to the same weights, but for the last bit of a few: ranks
     take whole micro-batches, sums are made in float64, and torch's kernels are those that always
@@ -134,6 +138,7 @@ class TrainSettings:
         parts = {
             "head.smallest_crop": self.head.smallest_crop,
             "full.smallest_crop": self.full.smallest_crop,
+            "full.blend": self.full.blend,
             "negatives": self.negatives,
         }
         for name, value in parts.items():
@@ -146,6 +151,11 @@ class TrainSettings:
             )
         if self.head.epochs + self.full.epochs == 0:
             raise ConfigError("train.head.epochs and train.full.epochs are both 0: nothing to do.")
+
+    @property
+    def start(self) -> str:
+        """Where the backbone starts: as `weights` says, but for a training from scratch."""
+        return "none" if self.recipe == "scratch" else self.weights
 
     def at_once(self, device: str) -> int:
         """Return how many pictures a *device* of this kind takes at once in training."""

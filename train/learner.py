@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -10,14 +10,23 @@ from train.backbones import library
 from train.config import TrainSettings
 from train.gradients import Gradients
 from train.model import Classifier
+from train.norms import Statistics, norms
 from train.phases import Phase, Rows, precision
 from train.update import Update
 from train.world import World
 
 _FLAGS = 3
 """Numbers that a step sums over the ranks on the way."""
-_Part = tuple[torch.Tensor, int]
-"""Pixels or features that are looked at together, and the seed of chance in that."""
+
+
+class _Part(NamedTuple):
+    """Pictures that are looked at together."""
+
+    pixels: torch.Tensor
+    """Or features."""
+    weights: torch.Tensor
+    seed: int
+    """Of chance in the look."""
 
 
 class Learner:
@@ -33,6 +42,7 @@ class Learner:
         self.gradients = Gradients(
             parameters, world, flags=_FLAGS, double_sums=settings.deterministic
         )
+        self.statistics = Statistics(norms(model.backbone) if model.learns_norms else [], world)
 
     def forget(self) -> None:
         """Begin with moments of zero."""
@@ -58,8 +68,8 @@ class Learner:
         self.gradients.clear(flags)
         batch, below, name = rows.batch, not self.gradients.empty, self.phase.step.name
         first, last = self._parts(rows, number)
-        seen = self._look(last, below)
-        parts = [*(self._look(part, False) for part in first), seen.detach()]
+        seen = self._meet(last, below)
+        parts = [*(self._meet(part, False) for part in first), seen.detach()]
         inputs = torch.cat(parts).requires_grad_(below)
         with precision(self.world):
             given = self._drop(inputs, rows, number, size)
@@ -76,24 +86,31 @@ class Learner:
         finite = math.isfinite(mean) and math.isfinite(length)
         if finite:
             self.optimizer.step()
+            self.statistics.follow()
         return sums, finite
 
     def _parts(self, rows: Rows, number: int) -> tuple[list[_Part], _Part]:
         """Return the first parts of this rank's rows, and the last; each with a seed of its own."""
         size = self.phase.at_once
         name, places = self.phase.step.name, rows.places[::size].tolist() or [0]
+        pixels, weights = (torch.split(t, size) for t in (rows.batch.pixels, rows.batch.weights))
         *first, last = [
-            (pixels, _seed(self.settings.seed, name, number, place))
-            for pixels, place in zip(torch.split(rows.batch.pixels, size), places, strict=True)
+            _Part(seen, weight, _seed(self.settings.seed, name, number, place))
+            for seen, weight, place in zip(pixels, weights, places, strict=True)
         ]
         return first, last
 
+    def _meet(self, part: _Part, learn: bool) -> torch.Tensor:
+        """Return what `_look` does; the first look at *part* in this step counts for the norms."""
+        seen = self._look(part, learn)
+        self.statistics.add(part.weights)
+        return seen
+
     def _look(self, part: _Part, learn: bool) -> torch.Tensor:
         """Return what the last layer gets of *part*; each time the same."""
-        pixels, seed = part
-        torch.manual_seed(seed)
+        torch.manual_seed(part.seed)
         with precision(self.world), torch.set_grad_enabled(learn):
-            return self.phase.look(pixels)
+            return self.phase.look(part.pixels)
 
     def _descend(self, first: list[_Part], seen: torch.Tensor, inputs: torch.Tensor) -> None:
         """Pass the gradient of *inputs* on to what lies below."""

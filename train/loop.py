@@ -75,6 +75,8 @@ class Trainer:
         self.place = Place()
         self.memory: dict[str, Any] | None = None
         """State of the optimiser that a checkpoint brought."""
+        self.start: dict[str, torch.Tensor] = {}
+        """Parameters that this phase began from, where it ends between them and what it came to."""
 
     def run(self) -> dict[str, Any]:
         """Train to the end, from wherever the run stands; return what the receipt should tell."""
@@ -109,6 +111,9 @@ class Trainer:
             self.memory = None
         elif not place.step:
             learner.forget()
+            if step.blend < 1:
+                parameters = self.model.named_parameters()
+                self.start = {name: each.detach().clone() for name, each in parameters}
         saved = self._begin_line()
         watch = Watch(step.name, step.epochs, total, place.step)
         with watch if self.journal else contextlib.nullcontext():
@@ -117,6 +122,8 @@ class Trainer:
                 late = time.monotonic() - saved >= self.settings.checkpoint_seconds
                 stop, save, written = self._step(learner, rows, total, late=late)
                 watch.images += self.images
+                if place.step == total:
+                    self._blend(step.blend)
                 epoch, in_epoch = divmod(place.step, self.order.steps)
                 if in_epoch % _LINE_STEPS == 0:  # and so at the end of an epoch
                     watch.figures = self._line(phase, epoch + (in_epoch > 0), in_epoch == 0)
@@ -133,6 +140,14 @@ class Trainer:
                         self.checkpoints.finish()
                         raise Stopped(f"stopped as asked, at step {place.step} of {total}")
         learner.gradients.close()
+
+    @torch.no_grad()
+    def _blend(self, share: float) -> None:
+        """Go only so far from where the phase began."""
+        parameters = dict(self.model.named_parameters())
+        for name, start in self.start.items():
+            parameters[name].copy_(start.lerp(parameters[name], share))
+        self.start = {}
 
     def _step(
         self, learner: Learner, rows: phases.Rows, total: int, *, late: bool
@@ -229,10 +244,12 @@ class Trainer:
             "model": self.model.shared(),
             "head": {name: tensor for name, tensor in head.items() if not tensor.ndim},
             "optimizer": learner.optimizer.state_dict() if learner else None,
+            "start": {k: v for k, v in self.start.items() if not k.startswith("head.")},
             "place": asdict(self.place),
             "lines": self.journal.lines if self.journal else [],
         }
         rows = {name: tensor for name, tensor in head.items() if tensor.ndim}
+        rows |= {f"start.{k}": v for k, v in self.start.items() if k.startswith("head.")}
         self.checkpoints.begin(done, shared, rows, self.model.head.classes)
 
     def _resume(self) -> None:
@@ -240,6 +257,9 @@ class Trainer:
         found = self.checkpoints.newest()
         if found:
             rows = self.checkpoints.rows(self.model.head.classes)
+            theirs = {name: rows.pop(name) for name in list(rows) if name.startswith("start.")}
+            start = found["start"] | {k.removeprefix("start."): v for k, v in theirs.items()}
+            self.start = {name: tensor.to(self.world.device) for name, tensor in start.items()}
             self.model.head.load_state_dict({**rows, **found["head"]})
             self.model.load_state_dict(found["model"], strict=False)  # the rest is the head
             self.memory, self.place = found["optimizer"], Place(**found["place"])

@@ -14,6 +14,7 @@ from flora.ledger import publish
 from train import backbones, weights
 from train.config import TrainSettings
 from train.head import ShardedHead
+from train.norms import norms
 from train.update import Update
 from train.world import World
 
@@ -21,15 +22,22 @@ from train.world import World
 class Classifier(nn.Module):
     """Bytes of pictures in, what the last layer sees of them out; `head` is that layer.
 
-    Norm layers keep the statistics of their pretraining: a rank's few pictures are no measure
-    of the world, and so the same batch gives the same step on any number of ranks.
+    Batch norms keep the statistics of their pretraining: a rank's few pictures are no measure
+    of the world, and so the same batch gives the same step on any number of ranks. Only a backbone
+    that starts from nothing has none to keep, and *learns_norms* (train/norms.py).
     """
 
     def __init__(
-        self, backbone: Any, head: ShardedHead, bottleneck: nn.Module, image_size: int
+        self,
+        backbone: Any,
+        head: ShardedHead,
+        bottleneck: nn.Module,
+        image_size: int,
+        *,
+        learns_norms: bool = False,
     ) -> None:
         super().__init__()
-        self.image_size = image_size
+        self.image_size, self.learns_norms = image_size, learns_norms
         self.backbone = backbone.to(memory_format=torch.channels_last)  # twice as fast on CPUs
         self.bottleneck, self.head = bottleneck, head
         for name in ("mean", "std"):
@@ -52,11 +60,10 @@ class Classifier(nn.Module):
         return self.squeeze(self.features(pixels))
 
     def train(self, mode: bool = True) -> "Classifier":
-        """Switch what differs in training; norm layers stay as they are."""
+        """Switch what differs in training; batch norms that do not learn stay as they are."""
         super().train(mode)
-        for layer in self.backbone.modules():
-            if _is_fixed(layer):
-                layer.eval()
+        for layer in norms(self.backbone):
+            layer.train(mode and self.learns_norms)
         return self
 
     def shared(self) -> dict[str, torch.Tensor]:
@@ -75,15 +82,16 @@ def create(
     """Return an untrained classifier on the weights that *settings* name.
 
     *update* and *offsets* are the last layer's. Raises ConfigError for a backbone or weights
-    that are not there, and for a backbone that the recipe cannot train.
+    that are not there, and for pictures too small to learn batch norm from.
     """
     torch.manual_seed(settings.seed)
-    backbone = backbones.create(settings.backbone, hub=settings.weights == "hub")
+    backbone = backbones.create(settings.backbone, hub=settings.start == "hub")
     weights.fill(backbone, settings)
-    if settings.recipe == "scratch" and any(_is_fixed(layer) for layer in backbone.modules()):
+    learns_norms = settings.recipe == "scratch" and bool(norms(backbone))
+    if learns_norms and settings.image_size < (least := 2 * backbone.feature_info[-1]["reduction"]):
         raise ConfigError(
-            f"train.recipe: {settings.backbone} has batch norm, whose statistics are those of a "
-            "pretraining here. From scratch take a backbone without, such as resnet50_gn."
+            f"train.image_size is {settings.image_size}, but {settings.backbone} has batch norm, "
+            f"which learns from scratch on pictures of {least} pixels or more."
         )
     bottleneck = _bottleneck(backbone.head_hidden_size, settings.bottleneck)
     head = ShardedHead(
@@ -98,7 +106,7 @@ def create(
         double_sums=settings.deterministic,
         seed=settings.seed,
     )
-    return Classifier(backbone, head, bottleneck, settings.image_size)
+    return Classifier(backbone, head, bottleneck, settings.image_size, learns_norms=learns_norms)
 
 
 def save(
@@ -141,11 +149,6 @@ def restore(path: Path, world: World | None = None) -> tuple[Classifier, list[st
     except Exception as error:  # torch raises all kinds of things
         raise ContractError(f"{path}: holds no trained model ({error}). Train anew.") from error
     return model.eval(), content["species"]
-
-
-def _is_fixed(layer: nn.Module) -> bool:
-    """Tell whether *layer* keeps the statistics of its pretraining."""
-    return isinstance(layer, nn.modules.batchnorm._BatchNorm)
 
 
 def _bottleneck(features: int, width: int) -> nn.Module:

@@ -24,6 +24,8 @@ class Step:
     """That of the layers below."""
     optimizer: Literal["adamw", "lamb"] = "adamw"
     """Of the layers below."""
+    blend: float = 1.0
+    """Share of what the step came to in the weights after it; the rest is what it began from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +38,11 @@ class Recipe:
 
 
 def finetune(settings: TrainSettings) -> Recipe:
-    """Return the two steps of the original: the last layer alone, then all layers."""
+    """Return the two steps of the original: the last layer alone, then all layers.
+
+    The weights in the end are between those that the two came to (Wortsman and others, "Robust
+    fine-tuning of zero-shot models", arXiv:2109.01903).
+    """
     head = Step(
         name="head",
         epochs=settings.head.epochs,
@@ -48,6 +54,7 @@ def finetune(settings: TrainSettings) -> Recipe:
         epochs=settings.full.epochs,
         head_lr=settings.full.head_lr,
         backbone_lr=settings.full.backbone_lr,
+        blend=settings.full.blend if head.epochs else 1.0,
     )
     return Recipe(steps=(head, full))
 

@@ -72,7 +72,7 @@ def script(job: Job, options: Options, gpus: int | None, nodes: int) -> str:
     """
     from flora.cluster import ClusterSettings  # here, as Dask takes its time to import
 
-    if job.settings.weights == "hub":
+    if job.settings.start == "hub":
         raise ConfigError(
             'train.weights is "hub", but a cluster\'s nodes have no internet. Bring them first: '
             f"python -m train weights {job.settings.backbone}, then give the file."

@@ -18,13 +18,13 @@ State = dict[str, torch.Tensor]
 
 def fingerprint(settings: TrainSettings) -> str:
     """Return a name for the starting weights. Raises ConfigError where there are none."""
-    if settings.weights == "package" and settings.backbone != PACKAGED:
+    if settings.start == "package" and settings.backbone != PACKAGED:
         raise ConfigError(
             f'train.weights is "package", which has {PACKAGED} only, and train.backbone is '
             f"{settings.backbone}. Set train.weights to a file of its weights, hub or none."
         )
-    if settings.weights in _WORDS:
-        return settings.weights
+    if settings.start in _WORDS:
+        return settings.start
     try:
         with Path(settings.weights).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -40,9 +40,9 @@ def fill(backbone: nn.Module, settings: TrainSettings) -> None:
 
     Raises ConfigError for weights of another model.
     """
-    if settings.weights == "package":
+    if settings.start == "package":
         backbone.load_state_dict(_match(_packaged(), backbone, PACKAGED))
-    elif settings.weights not in _WORDS:
+    elif settings.start not in _WORDS:
         path = Path(settings.weights)
         found = _read(path)
         wanted = backbone.state_dict()

@@ -136,7 +136,10 @@ def test_a_broken_contract_ends_the_stage_with_its_own_error(cluster: str, tmp_p
         run(cluster, tmp_path, units([1]), break_a_contract)
 
 
-def test_a_scheduler_that_is_not_there_is_a_mistake_in_the_flags(tmp_path: Path) -> None:
+def test_a_scheduler_that_is_not_there_is_a_mistake_in_the_flags(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flora.cluster._CONNECT_SECONDS", 1)
     with pytest.raises(ConfigError, match="no Dask scheduler answers"):
         run("tcp://127.0.0.1:1", tmp_path, units([1]), count)
 

@@ -17,7 +17,7 @@ from train.job import Job
 COLOURS = ((200, 40, 40), (40, 180, 60), (50, 60, 200), (220, 200, 40))
 SIDE = 32
 TINY = TrainSettings(
-    backbone="resnet10t",
+    backbone="test_resnet",
     weights="none",
     image_size=SIDE,
     batch_size=8,
@@ -25,7 +25,7 @@ TINY = TrainSettings(
     checkpoint_seconds=0,
     ranks=2,
     head=HeadSettings(epochs=1, views=0),
-    full=FullSettings(epochs=2, backbone_lr=0.003, head_lr=0.01, smallest_crop=0.64),
+    full=FullSettings(epochs=8, backbone_lr=0.005, head_lr=0.02, smallest_crop=0.64, blend=1.0),
 )
 
 

@@ -31,12 +31,12 @@ def lines(folder: Path) -> list[dict[str, Any]]:
 
 def test_coloured_squares_are_told_apart(tmp_path: Path) -> None:
     pack(tmp_path / "shards")
-    full = FullSettings(epochs=4, backbone_lr=0.002, head_lr=0.01)
+    full = FullSettings(epochs=8, backbone_lr=0.005, head_lr=0.02)
     assert trained(tmp_path, replace(QUICK, full=full))["images"] == 30
     told = lines(tmp_path)
     assert [(line["phase"], line["epoch"], line["step"]) for line in told] == [
         ("head", 1, 4),
-        *(("full", epoch, 4 * epoch) for epoch in (1, 2, 3, 4)),
+        *(("full", epoch, 4 * epoch) for epoch in range(1, 9)),
     ]
     assert told[-1]["loss"] < told[0]["loss"]
     assert told[-1]["val_top1"] == 1.0
@@ -89,6 +89,21 @@ def test_a_loss_that_is_no_number_ends_the_run_and_names_the_pictures(tmp_path: 
         trained(tmp_path, settings)
 
 
+def test_the_weights_in_the_end_are_between_those_of_the_two_steps(tmp_path: Path) -> None:
+    pack(tmp_path / "shards")
+    states = {}
+    for blend, epochs in ((1.0, 0), (1.0, 2), (0.25, 2)):
+        full = replace(QUICK.full, epochs=epochs, blend=blend)
+        trained(tmp_path, replace(QUICK, bottleneck=8, full=full))
+        states[blend, epochs] = torch.load(job(tmp_path).folder / "model.pt")["state"]
+        shutil.rmtree(job(tmp_path).folder)
+    first, second, found = states.values()
+    assert not torch.equal(first["head.weight"], second["head.weight"])
+    for name in [name for name, tensor in found.items() if tensor.is_floating_point()]:
+        between = first[name] + 0.25 * (second[name] - first[name])
+        torch.testing.assert_close(found[name], between, atol=1e-6, rtol=1e-4)
+
+
 def test_lines_are_told_every_few_steps_of_a_long_epoch(tmp_path: Path) -> None:
     pack(tmp_path / "shards", train=50)
     trained(tmp_path, replace(QUICK, batch_size=2, full=replace(QUICK.full, epochs=0)))
@@ -114,7 +129,7 @@ def test_the_last_layer_may_score_cosines_or_a_share_of_the_species(
     tmp_path: Path, change: dict[str, float]
 ) -> None:
     pack(tmp_path / "shards")
-    full = FullSettings(epochs=4, backbone_lr=0.002, head_lr=0.01)
+    full = FullSettings(epochs=8, backbone_lr=0.005, head_lr=0.02)
     trained(tmp_path, replace(QUICK, full=full, **change))
     assert lines(tmp_path)[-1]["val_top1"] == 1.0
     model, _ = restore(job(tmp_path).folder / "model.pt")

@@ -6,7 +6,7 @@ import torch
 
 from flora.errors import ConfigError
 from tests.train.squares import TINY, job, pack
-from train import model, recipes
+from train import model, recipes, weights
 from train.config import TrainSettings
 from train.data import Shards
 from train.head import log_prior
@@ -17,7 +17,7 @@ from train.world import World
 
 def test_a_recipe_is_named_by_the_settings() -> None:
     steps = {name: recipe(replace(TINY, recipe=name)).steps for name in ("finetune", "smoke")}
-    assert [(step.name, step.epochs) for step in steps["finetune"]] == [("head", 1), ("full", 2)]
+    assert [(step.name, step.epochs) for step in steps["finetune"]] == [("head", 1), ("full", 8)]
     assert [(step.name, step.epochs) for step in steps["smoke"]] == [("head", 1), ("full", 1)]
     with pytest.raises(ConfigError, match=r"train\.recipe"):
         TrainSettings(recipe="bake")
@@ -32,10 +32,13 @@ def test_from_scratch_the_rate_goes_with_the_root_of_the_batch() -> None:
     assert (large.epochs, large.optimizer) == (100, "lamb")
 
 
-def test_fixed_statistics_are_nothing_to_start_from() -> None:
-    settings = replace(TINY, recipe="scratch")
-    with pytest.raises(ConfigError, match="batch norm"):
-        model.create(settings, 3)
+def test_from_scratch_a_backbone_has_nobodys_weights() -> None:
+    packaged = TrainSettings(weights="package", recipe="scratch")
+    assert weights.fingerprint(packaged) == "none"
+    taught, fresh = (
+        model.create(replace(packaged, recipe=name), 3).shared() for name in ("finetune", "scratch")
+    )
+    assert not torch.equal(taught["backbone.conv_stem.weight"], fresh["backbone.conv_stem.weight"])
 
 
 def test_lamb_trains_a_backbone_without_batch_norm(
