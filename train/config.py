@@ -13,12 +13,12 @@ READERS = ("shards", "webdataset")
 class HeadSettings:
     """Step one: the last layer alone, on features that the frozen backbone gives once."""
 
-    epochs: int = 48
-    """Passes over the features; 0 leaves the step out."""
+    epochs: int = 3
+    """Passes over the features of each view; 0 leaves the step out."""
     views: int = 16
-    """Augmented views of a picture whose features are made; epochs take them in turn. Each costs
-    a pass of the backbone over all pictures, and memory: 1 or 0 is enough where pictures are many.
-    0 takes the centre of the picture alone."""
+    """Augmented views of a picture whose features are made; epochs take them in turn. Of many
+    pictures there are fewer: a million looks in all, but a view at least. 0 takes the centre of the
+    picture alone."""
     smallest_crop: float = 0.08
     """Least share of a picture's area that a view keeps."""
     lr: float = 0.003
@@ -38,8 +38,8 @@ class FullSettings:
     smallest_crop: float = 0.08
     """Least share of a picture's area that a random crop keeps."""
     blend: float = 0.5
-    """Share of step two in the weights in the end, the rest being step one's: it forgets less of
-    what the backbone knew. 1 takes step two's alone, as is right where it saw millions."""
+    """Share of step two in the weights in the end, the rest being step one's, so that less is
+    forgotten; but step two's alone where val says that these are better, or for 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +52,8 @@ class TrainSettings:
     """Any model of timm, by name."""
     weights: str = "package"
     """Where the backbone starts: `package` (ImageNet weights of tf_efficientnet_lite0, installed
-    with us), `hub` (timm's own, by internet), `none`, or the path of a .pth or .safetensors."""
+    with us), `hub` (timm's own, by internet), `none`, or the path of a .pth or .safetensors. The
+    recipe `scratch` starts from nothing, whatever this says."""
     bottleneck: int = 0
     """Numbers that a layer of its own makes of the backbone's features for the last layer, whose
     size goes with them; 512 where species are many. 0 leaves the layer out."""

@@ -59,8 +59,8 @@ class Trainer:
 
     def __init__(self, job: Job, shards: Shards, world: World) -> None:
         self.job, self.shards, self.world, self.settings = job, shards, world, job.settings
-        self.recipe = recipe(self.settings)
         self.order = shards.splits["train"].order(self.settings.batch_size, self.settings.seed)
+        self.recipe = recipe(self.settings, self.order.count)
         self.update = AdamW(lr=0.0, weight_decay=self.settings.weight_decay)
         counts, prior = torch.from_numpy(shards.train_counts), self.recipe.prior
         self.model = model.create(
@@ -122,8 +122,8 @@ class Trainer:
                 late = time.monotonic() - saved >= self.settings.checkpoint_seconds
                 stop, save, written = self._step(learner, rows, total, late=late)
                 watch.images += self.images
-                if place.step == total:
-                    self._blend(step.blend)
+                if place.step == total and self.start:
+                    self._blend(phase)
                 epoch, in_epoch = divmod(place.step, self.order.steps)
                 if in_epoch % _LINE_STEPS == 0:  # and so at the end of an epoch
                     watch.figures = self._line(phase, epoch + (in_epoch > 0), in_epoch == 0)
@@ -142,11 +142,16 @@ class Trainer:
         learner.gradients.close()
 
     @torch.no_grad()
-    def _blend(self, share: float) -> None:
-        """Go only so far from where the phase began."""
-        parameters = dict(self.model.named_parameters())
+    def _blend(self, phase: phases.Phase) -> None:
+        """Go back part of the way to where *phase* began, unless val says that this is worse."""
+        parameters, before = dict(self.model.named_parameters()), self._validate(phase)
+        ends = {name: parameters[name].clone() for name in self.start}
         for name, start in self.start.items():
-            parameters[name].copy_(start.lerp(parameters[name], share))
+            parameters[name].copy_(start.lerp(ends[name], phase.step.blend))
+        between = self._validate(phase)
+        if between and between["val_top1"] < before["val_top1"]:
+            for name, end in ends.items():
+                parameters[name].copy_(end)
         self.start = {}
 
     def _step(

@@ -46,9 +46,10 @@ class Statistics:
         """Bring the running ones up to date after a step. All ranks call it together."""
         if not self.layers:
             return
-        *_, weight = total = self.world.total(self._sums)
-        if weight > 0:
-            self._running.lerp_((total[:-1] / weight).to(self._running.dtype), _MOMENTUM)
+        total = self.world.total(self._sums)
+        if total[-1] > 0:
+            mean = total[:-1] / total[-1]
+            self._running.lerp_(mean.to(self._running.dtype), _MOMENTUM)
         parts = torch.split(self._running, [buffer.numel() for buffer in self._buffers()])
         for buffer, part in zip(self._buffers(), parts, strict=True):
             buffer.copy_(part)

@@ -83,7 +83,7 @@ def _head(
 ) -> Phase:
     train, val = shards.splits["train"], shards.splits["val"]
     model.eval()
-    views = range(min(settings.head.views, step.epochs)) or [None]
+    views = range(step.views) or [None]
     known = [_know(model, train, world, settings, view) for view in views]
     tested = _know(model, val, world, settings, None)
     unit = settings.unit(world.device.type)

@@ -31,7 +31,7 @@ def lines(folder: Path) -> list[dict[str, Any]]:
 
 def test_coloured_squares_are_told_apart(tmp_path: Path) -> None:
     pack(tmp_path / "shards")
-    full = FullSettings(epochs=8, backbone_lr=0.005, head_lr=0.02)
+    full = FullSettings(epochs=8, backbone_lr=0.005, head_lr=0.02, blend=1.0)
     assert trained(tmp_path, replace(QUICK, full=full))["images"] == 30
     told = lines(tmp_path)
     assert [(line["phase"], line["epoch"], line["step"]) for line in told] == [
@@ -46,7 +46,7 @@ def test_coloured_squares_are_told_apart(tmp_path: Path) -> None:
 
 def test_the_epochs_of_step_one_take_the_views_in_turn(tmp_path: Path) -> None:
     pack(tmp_path / "shards")
-    head = HeadSettings(epochs=4, views=2, lr=1e-12)  # so the loss tells the view
+    head = HeadSettings(epochs=2, views=2, lr=1e-12)  # so the loss tells the view
     full = replace(QUICK.full, epochs=0)
     trained(tmp_path, replace(QUICK, head=head, full=full, dropout=0.0))
     first, second, third, fourth = (line["loss"] for line in lines(tmp_path))
@@ -90,7 +90,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_names_the_pictures(tmp_path: 
 
 
 def test_the_weights_in_the_end_are_between_those_of_the_two_steps(tmp_path: Path) -> None:
-    pack(tmp_path / "shards")
+    pack(tmp_path / "shards", val=0)
     states = {}
     for blend, epochs in ((1.0, 0), (1.0, 2), (0.25, 2)):
         full = replace(QUICK.full, epochs=epochs, blend=blend)
@@ -102,6 +102,17 @@ def test_the_weights_in_the_end_are_between_those_of_the_two_steps(tmp_path: Pat
     for name in [name for name, tensor in found.items() if tensor.is_floating_point()]:
         between = first[name] + 0.25 * (second[name] - first[name])
         torch.testing.assert_close(found[name], between, atol=1e-6, rtol=1e-4)
+
+
+def test_where_val_is_worse_between_the_steps_all_of_the_second_is_kept(tmp_path: Path) -> None:
+    pack(tmp_path / "shards")
+    full, states = FullSettings(epochs=8, backbone_lr=0.005, head_lr=0.02), []
+    for blend in (1.0, 0.01):
+        trained(tmp_path, replace(QUICK, full=replace(full, blend=blend)))
+        assert lines(tmp_path)[-1]["val_top1"] == 1.0
+        states.append(torch.load(job(tmp_path).folder / "model.pt")["state"])
+        shutil.rmtree(job(tmp_path).folder)
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
 def test_lines_are_told_every_few_steps_of_a_long_epoch(tmp_path: Path) -> None:
@@ -129,7 +140,7 @@ def test_the_last_layer_may_score_cosines_or_a_share_of_the_species(
     tmp_path: Path, change: dict[str, float]
 ) -> None:
     pack(tmp_path / "shards")
-    full = FullSettings(epochs=8, backbone_lr=0.005, head_lr=0.02)
+    full = FullSettings(epochs=8, backbone_lr=0.005, head_lr=0.02, blend=1.0)
     trained(tmp_path, replace(QUICK, full=full, **change))
     assert lines(tmp_path)[-1]["val_top1"] == 1.0
     model, _ = restore(job(tmp_path).folder / "model.pt")

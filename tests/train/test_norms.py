@@ -56,7 +56,7 @@ def test_a_backbone_with_batch_norm_learns_from_scratch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     step = Step(name="full", epochs=8, head_lr=0.01, backbone_lr=0.02, optimizer="lamb")
-    monkeypatch.setattr("train.loop.recipe", lambda _: Recipe(steps=(step,)))
+    monkeypatch.setattr("train.loop.recipe", lambda *_: Recipe(steps=(step,)))
     pack(tmp_path / "shards", train=40, val=12)
     asked = job(tmp_path, replace(SCRATCH, checkpoint_seconds=60))
     Trainer(asked, Shards(asked.shards), World()).run()

@@ -7,7 +7,7 @@ import torch
 from flora.errors import ConfigError
 from tests.train.squares import TINY, job, pack
 from train import model, recipes, weights
-from train.config import TrainSettings
+from train.config import HeadSettings, TrainSettings
 from train.data import Shards
 from train.head import log_prior
 from train.loop import Trainer
@@ -16,16 +16,28 @@ from train.world import World
 
 
 def test_a_recipe_is_named_by_the_settings() -> None:
-    steps = {name: recipe(replace(TINY, recipe=name)).steps for name in ("finetune", "smoke")}
+    steps = {name: recipe(replace(TINY, recipe=name), 30).steps for name in ("finetune", "smoke")}
     assert [(step.name, step.epochs) for step in steps["finetune"]] == [("head", 1), ("full", 8)]
     assert [(step.name, step.epochs) for step in steps["smoke"]] == [("head", 1), ("full", 1)]
     with pytest.raises(ConfigError, match=r"train\.recipe"):
         TrainSettings(recipe="bake")
 
 
+def test_many_pictures_are_looked_at_in_fewer_views() -> None:
+    def head(images: int, views: int) -> tuple[int, int]:
+        settings = TrainSettings(head=HeadSettings(views=views))
+        step = recipe(settings, images).steps[0]
+        return step.views, step.epochs
+
+    assert head(565, 16) == (16, 48)
+    assert head(100_000, 16) == (10, 30)
+    assert head(12_000_000, 16) == (1, 3)
+    assert head(565, 0) == (0, 3)
+
+
 def test_from_scratch_the_rate_goes_with_the_root_of_the_batch() -> None:
     (small,), (large,) = (
-        recipe(replace(TINY, recipe="scratch", batch_size=size)).steps for size in (512, 2048)
+        recipe(replace(TINY, recipe="scratch", batch_size=size), 30).steps for size in (512, 2048)
     )
     assert large.backbone_lr == pytest.approx(0.005)
     assert small.backbone_lr == pytest.approx(0.0025)
@@ -44,8 +56,8 @@ def test_from_scratch_a_backbone_has_nobodys_weights() -> None:
 def test_lamb_trains_a_backbone_without_batch_norm(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def short(settings: TrainSettings) -> Recipe:
-        steps = recipes.scratch(settings).steps
+    def short(settings: TrainSettings, images: int) -> Recipe:
+        steps = recipes.scratch(settings, images).steps
         return Recipe(steps=tuple(replace(step, epochs=2, backbone_lr=0.01) for step in steps))
 
     monkeypatch.setattr("train.loop.recipe", short)
