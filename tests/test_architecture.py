@@ -41,10 +41,10 @@ def test_a_stage_imports_flora_and_itself_and_no_other_stage(path: Path) -> None
     tops = {name.partition(".")[0] for name in imports(path)}
     if package == "flora":
         assert not tops & (STAGES | {"demo"})
-    elif package != "demo":  # the demo runs the stages, through their front doors
+    elif package != "demo":  # the demo runs the stages, by their settings and front doors
         assert tops & (STAGES | {"demo"}) <= {package}
     else:
-        doors = {f"{stage}.__main__" for stage in STAGES}
+        doors = {f"{stage}.{door}" for stage in STAGES for door in ("__main__", "config")}
         assert {name for name in imports(path) if name.partition(".")[0] in STAGES} <= doors
 
 
