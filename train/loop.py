@@ -122,8 +122,6 @@ class Trainer:
                 late = time.monotonic() - saved >= self.settings.checkpoint_seconds
                 stop, save, written = self._step(learner, rows, total, late=late)
                 watch.images += self.images
-                if place.step == total and self.start:
-                    self._blend(phase)
                 epoch, in_epoch = divmod(place.step, self.order.steps)
                 if in_epoch % _LINE_STEPS == 0:  # and so at the end of an epoch
                     watch.figures = self._line(phase, epoch + (in_epoch > 0), in_epoch == 0)
@@ -140,19 +138,6 @@ class Trainer:
                         self.checkpoints.finish()
                         raise Stopped(f"stopped as asked, at step {place.step} of {total}")
         learner.gradients.close()
-
-    @torch.no_grad()
-    def _blend(self, phase: phases.Phase) -> None:
-        """Go back part of the way to where *phase* began, unless val says that this is worse."""
-        parameters, before = dict(self.model.named_parameters()), self._validate(phase)
-        ends = {name: parameters[name].clone() for name in self.start}
-        for name, start in self.start.items():
-            parameters[name].copy_(start.lerp(ends[name], phase.step.blend))
-        between = self._validate(phase)
-        if between and between["val_top1"] < before["val_top1"]:
-            for name, end in ends.items():
-                parameters[name].copy_(end)
-        self.start = {}
 
     def _step(
         self, learner: Learner, rows: phases.Rows, total: int, *, late: bool
@@ -201,7 +186,9 @@ class Trainer:
         }
         if epoch_ended:
             place.bad, place.epoch_images = self.order.count - round(place.epoch_images), 0.0
-            line |= {"undecodable": place.bad, **self._validate(phase)}
+            ended = self.start and epoch == phase.step.epochs
+            figures = self._blend(phase) if ended else self._validate(phase)
+            line |= {"undecodable": place.bad, **figures}
         place.seconds += time.monotonic() - self.line_began
         line |= {
             "images_per_second": round(place.images / seconds, 2),
@@ -239,6 +226,23 @@ class Trainer:
         if not images:
             return {}
         return {f"val_top{k}": round(n / images, 6) for k, n in zip(_TOP, hits, strict=True)}
+
+    @torch.no_grad()
+    def _blend(self, phase: phases.Phase) -> dict[str, float]:
+        """Go back part of the way to where *phase* began, unless val says that this is worse.
+
+        Return the figures of val.
+        """
+        parameters, whole = dict(self.model.named_parameters()), self._validate(phase)
+        ends = {name: parameters[name].clone() for name in self.start}
+        for name, start in self.start.items():
+            parameters[name].copy_(start.lerp(ends[name], phase.step.blend))
+        self.start, part = {}, self._validate(phase)
+        if part and part["val_top1"] < whole["val_top1"]:
+            for name, end in ends.items():
+                parameters[name].copy_(end)
+            return whole
+        return part
 
     def _begin_checkpoint(self, learner: Learner | None) -> None:
         """Have a checkpoint written; without a *learner*, of the end of a phase."""

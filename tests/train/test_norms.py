@@ -68,7 +68,7 @@ def test_a_backbone_with_batch_norm_learns_from_scratch(
 
 
 def test_from_scratch_one_rank_and_two_come_to_the_same_weights(tmp_path: Path) -> None:
-    pack(tmp_path / "shards", train=8, bad=(3,))
+    pack(tmp_path / "shards", train=8, val=0, bad=(3,))
     asked = job(tmp_path, replace(SCRATCH, deterministic=True, checkpoint_seconds=60))
     states = []
     for ranks in (1, 2):
