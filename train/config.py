@@ -71,8 +71,8 @@ class TrainSettings:
     """Pictures a step, over all ranks together."""
     micro_batch: int = field(default=0, metadata=OPERATIONAL)
     """Pictures that a rank's memory has room for in training. Of more, all but the last so many
-    go through the backbone twice. 0 means 16 on a CPU, and 256 on a GPU. From scratch, batch norm's
-    statistics are of so many."""
+    go through the backbone twice. 0 means 16 on a CPU, and 256 on a GPU. From scratch, batch norm
+    sees so many at a time, and another number is another training."""
     deterministic: bool = False
     """Whether any number of ranks comes to the same weights, but for the last bit of a few: ranks
     take whole micro-batches, sums are made in float64, and torch's kernels are those that always

@@ -42,7 +42,8 @@ class Learner:
         self.gradients = Gradients(
             parameters, world, flags=_FLAGS, double_sums=settings.deterministic
         )
-        self.statistics = Statistics(norms(model.backbone) if model.learns_norms else [], world)
+        layers = norms(model.backbone) if model.learns_norms else []
+        self.statistics = Statistics(layers, world, settings.batch_size)
 
     def forget(self) -> None:
         """Begin with moments of zero."""
@@ -56,7 +57,7 @@ class Learner:
 
         *pace* is the share of the highest learning rates to take. Returns the sums over all
         ranks of *flags*, the loss, the hits and the weights of the pictures; and whether all
-        numbers were finite, without which nothing below the last layer was changed.
+        numbers were finite, without which no parameter below the last layer was changed.
 
         What goes through the backbone in several parts is seen, learned from at the last layer
         all together, and then, but for the last part, seen again with a backward for each (Gao
@@ -86,7 +87,7 @@ class Learner:
         finite = math.isfinite(mean) and math.isfinite(length)
         if finite:
             self.optimizer.step()
-            self.statistics.follow()
+            self.statistics.follow(sums[-1])
         return sums, finite
 
     def _parts(self, rows: Rows, number: int) -> tuple[list[_Part], _Part]:

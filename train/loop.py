@@ -233,11 +233,14 @@ class Trainer:
 
         Return the figures of val.
         """
-        parameters, whole = dict(self.model.named_parameters()), self._validate(phase)
-        ends = {name: parameters[name].clone() for name in self.start}
-        for name, start in self.start.items():
-            parameters[name].copy_(start.lerp(ends[name], phase.step.blend))
-        self.start, part = {}, self._validate(phase)
+        parameters, share = dict(self.model.named_parameters()), phase.step.blend
+        whole = self._validate(phase)
+        for name, start in self.start.items():  # in place: there may be no room for a third copy
+            between = start.lerp(parameters[name], share)
+            start.copy_(parameters[name])
+            parameters[name].copy_(between)
+        ends, self.start = self.start, {}
+        part = self._validate(phase)
         if part and part["val_top1"] < whole["val_top1"]:
             for name, end in ends.items():
                 parameters[name].copy_(end)

@@ -23,8 +23,8 @@ class Classifier(nn.Module):
     """Bytes of pictures in, what the last layer sees of them out; `head` is that layer.
 
     Batch norms keep the statistics of their pretraining: a rank's few pictures are no measure
-    of the world, and so the same batch gives the same step on any number of ranks. Only a backbone
-    that starts from nothing has none to keep, and *learns_norms* (train/norms.py).
+    of the world, and so the same batch gives the same step on any number of ranks. The recipe
+    `scratch` has none to keep, and *learns_norms* (train/norms.py).
     """
 
     def __init__(
@@ -82,17 +82,13 @@ def create(
     """Return an untrained classifier on the weights that *settings* name.
 
     *update* and *offsets* are the last layer's. Raises ConfigError for a backbone or weights
-    that are not there, and for pictures too small to learn batch norm from.
+    that are not there, and for a backbone that the recipe cannot train.
     """
     torch.manual_seed(settings.seed)
     backbone = backbones.create(settings.backbone, hub=settings.start == "hub")
     weights.fill(backbone, settings)
-    learns_norms = settings.recipe == "scratch" and bool(norms(backbone))
-    if learns_norms and settings.image_size < (least := 2 * backbone.feature_info[-1]["reduction"]):
-        raise ConfigError(
-            f"train.image_size is {settings.image_size}, but {settings.backbone} has batch norm, "
-            f"which learns from scratch on pictures of {least} pixels or more."
-        )
+    if learns_norms := settings.recipe == "scratch":
+        _try_norms(backbone, settings)
     bottleneck = _bottleneck(backbone.head_hidden_size, settings.bottleneck)
     head = ShardedHead(
         settings.bottleneck or backbone.head_hidden_size,
@@ -149,6 +145,21 @@ def restore(path: Path, world: World | None = None) -> tuple[Classifier, list[st
     except Exception as error:  # torch raises all kinds of things
         raise ContractError(f"{path}: holds no trained model ({error}). Train anew.") from error
     return model.eval(), content["species"]
+
+
+def _try_norms(backbone: nn.Module, settings: TrainSettings) -> None:
+    """Raise ConfigError where one picture alone, as a rank may have, is no measure for a norm."""
+    try:
+        with torch.no_grad():
+            backbone.train()(torch.zeros(1, 3, settings.image_size, settings.image_size))
+    except ValueError as error:  # of a norm that sees a single number
+        raise ConfigError(
+            f"train.backbone: {settings.backbone} has batch norm where a picture of "
+            f"train.image_size {settings.image_size} is a single pixel, which no rank can learn it "
+            "from. Take larger pictures, or another backbone."
+        ) from error
+    for layer in norms(backbone):
+        layer.reset_running_stats()
 
 
 def _bottleneck(features: int, width: int) -> nn.Module:

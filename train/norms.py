@@ -4,6 +4,7 @@ Pictures are normalised by the statistics of those that go through the backbone 
 rank (ghost batch norm; Hoffer and others, arXiv:1705.08741). The running statistics, which
 evaluation takes, follow the mean over all such parts of a step's batch, on all ranks: so these are
 alike on all ranks, and where the parts are (`train.deterministic`), the same on any number of them.
+A picture that could not be decoded weighs nothing in that mean, but its part is normalised with it.
 """
 
 import torch
@@ -13,7 +14,7 @@ from train.world import World
 
 Norm = nn.modules.batchnorm._BatchNorm
 _MOMENTUM = 0.1
-"""Share of a step's statistics in the running ones after it; torch's default."""
+"""Share of a whole batch's statistics in the running ones after it; torch's default."""
 
 
 def norms(module: nn.Module) -> list[Norm]:
@@ -23,33 +24,36 @@ def norms(module: nn.Module) -> list[Norm]:
 
 
 class Statistics:
-    """The running statistics of *layers*, which are to be in training mode."""
+    """The running statistics of *layers*, which are to be in training mode.
 
-    def __init__(self, layers: list[Norm], world: World) -> None:
-        self.layers, self.world = layers, world
+    A step of less than *batch_size* pictures moves them by less.
+    """
+
+    def __init__(self, layers: list[Norm], world: World, batch_size: int) -> None:
+        self.layers, self.world, self.batch_size = layers, world, batch_size
         for layer in layers:
             layer.momentum = 1.0  # so that what is there after a pass is that pass's own
         if layers:
             self._running = self._read()
-            self._sums = torch.zeros(len(self._running) + 1, dtype=torch.float64)
-            self._sums = self._sums.to(world.device)
+            self._sums = torch.zeros_like(self._running, dtype=torch.float64)
 
     def add(self, weights: torch.Tensor) -> None:
         """Take down those of the part that has just gone through, of pictures with *weights*."""
         if self.layers:
-            weight = weights.sum(dtype=torch.float64)
-            self._sums[:-1] += self._read() * weight
-            self._sums[-1] += weight
+            self._sums += self._read() * weights.sum(dtype=torch.float64)
 
     @torch.no_grad()
-    def follow(self) -> None:
-        """Bring the running ones up to date after a step. All ranks call it together."""
+    def follow(self, images: float) -> None:
+        """Bring the running ones up to date after a step of *images* pictures over all ranks.
+
+        That is the sum of their weights. All ranks call it together.
+        """
         if not self.layers:
             return
         total = self.world.total(self._sums)
-        if total[-1] > 0:
-            mean = total[:-1] / total[-1]
-            self._running.lerp_(mean.to(self._running.dtype), _MOMENTUM)
+        if images:
+            share = _MOMENTUM * min(1.0, images / self.batch_size)
+            self._running.lerp_((total / images).to(self._running.dtype), share)
         parts = torch.split(self._running, [buffer.numel() for buffer in self._buffers()])
         for buffer, part in zip(self._buffers(), parts, strict=True):
             buffer.copy_(part)

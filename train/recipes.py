@@ -50,7 +50,7 @@ def finetune(settings: TrainSettings, images: int) -> Recipe:
     The weights in the end are between those that the two came to (Wortsman and others, "Robust
     fine-tuning of zero-shot models", arXiv:2109.01903).
     """
-    views = min(settings.head.views, max(1, _LOOKS // max(1, images)))
+    views = min(settings.head.views, max(1, _LOOKS // images))
     head = Step(
         name="head",
         epochs=settings.head.epochs * max(1, views),

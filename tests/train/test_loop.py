@@ -11,8 +11,10 @@ from flora.errors import StageError
 from tests.train.squares import TINY, job, pack
 from train.config import FullSettings, HeadSettings, TrainSettings
 from train.data import Shards
+from train.job import Stopped
 from train.loop import Trainer
 from train.model import restore
+from train.recipes import Recipe, recipe
 from train.world import World
 
 QUICK = replace(TINY, checkpoint_seconds=60.0)
@@ -102,6 +104,36 @@ def test_the_weights_in_the_end_are_between_those_of_the_two_steps(tmp_path: Pat
     for name in [name for name, tensor in found.items() if tensor.is_floating_point()]:
         between = first[name] + 0.25 * (second[name] - first[name])
         torch.testing.assert_close(found[name], between, atol=1e-6, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        replace(QUICK, recipe="longtail", bottleneck=8, full=FullSettings(epochs=3, blend=0.5)),
+        replace(QUICK, recipe="scratch", micro_batch=3, image_size=64),
+    ],
+    ids=["between the steps", "batch norm from scratch"],
+)
+def test_stopped_in_the_middle_it_goes_on_to_the_same_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: TrainSettings
+) -> None:
+    def short(settings: TrainSettings, images: int) -> Recipe:
+        found = recipe(settings, images)
+        steps = tuple(replace(step, epochs=min(3, step.epochs)) for step in found.steps)
+        return replace(found, steps=steps)
+
+    monkeypatch.setattr("train.loop.recipe", short)
+    pack(tmp_path / "shards", val=0)
+    trained(tmp_path, settings)
+    calm = torch.load(job(tmp_path).folder / "model.pt")["state"]
+    shutil.rmtree(job(tmp_path).folder)
+    left = iter([False] * 9 + [True])
+    monkeypatch.setattr("train.loop.is_asked_to_stop", lambda: next(left, False))
+    with pytest.raises(Stopped):
+        trained(tmp_path, settings)
+    trained(tmp_path, settings)
+    found = torch.load(job(tmp_path).folder / "model.pt")["state"]
+    assert all(torch.equal(calm[name], found[name]) for name in calm)
 
 
 def test_where_val_is_worse_between_the_steps_all_of_the_second_is_kept(tmp_path: Path) -> None:
