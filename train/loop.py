@@ -82,15 +82,14 @@ class Trainer:
         """Train to the end, from wherever the run stands; return what the receipt should tell."""
         self._resume()
         for number, step in enumerate(self.recipe.steps):
-            if number < self.place.phase:
+            if number < self.place.phase or not step.epochs:
                 continue
-            if step.epochs:
-                began = time.monotonic()
-                phase = phases.phase(
-                    step, self.model, self.shards, self.order, self.world, self.settings
-                )
-                self.place.seconds += time.monotonic() - began
-                self._walk(phase)
+            began = time.monotonic()
+            phase = phases.phase(
+                step, self.model, self.shards, self.order, self.world, self.settings
+            )
+            self.place.seconds += time.monotonic() - began
+            self._walk(phase)
             self.place.phase, self.place.step = number + 1, 0
             self._begin_checkpoint(None)
         self.checkpoints.finish()

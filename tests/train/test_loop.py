@@ -9,6 +9,7 @@ import torch
 
 from flora.errors import StageError
 from tests.train.squares import TINY, job, pack
+from train.checkpoint import Checkpoints
 from train.config import FullSettings, HeadSettings, TrainSettings
 from train.data import Shards
 from train.job import Stopped
@@ -71,6 +72,24 @@ def test_a_run_without_val_pictures_has_no_figures_of_val(tmp_path: Path) -> Non
     pack(tmp_path / "shards", val=0)
     trained(tmp_path, replace(QUICK, full=replace(QUICK.full, epochs=0)))
     assert all("val_top1" not in line for line in lines(tmp_path))
+
+
+def test_a_step_left_out_writes_no_checkpoint_over_that_of_the_step_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written, begin = [], Checkpoints.begin
+
+    def count(self: Checkpoints, number: int, *rest: Any) -> None:
+        written.append(number)
+        begin(self, number, *rest)
+
+    monkeypatch.setattr(Checkpoints, "begin", count)
+    pack(tmp_path / "shards")
+    trained(tmp_path, replace(QUICK, full=replace(QUICK.full, epochs=0)))
+    assert written == [4]
+    shutil.rmtree(job(tmp_path).folder)
+    trained(tmp_path, replace(QUICK, head=HeadSettings(epochs=0)))
+    assert written == [4, 32]
 
 
 def test_the_backbone_rests_while_the_last_layer_learns(tmp_path: Path) -> None:
