@@ -8,8 +8,8 @@ tested once on what was learnt from the other four. All ways start from the same
 
 - regression: scikit-learn's, on the features of the frozen backbone (centre crop).
 - plain: a loop of timm and torchvision over all layers: RandomResizedCrop, mirror, ColorJitter;
-  AdamW, warm-up, cosine. Epochs, batch, crops, light, label smoothing, dropout and weight decay are
-  those of our second step; its learning rate was chosen for it.
+  AdamW, warm-up, cosine. Epochs, batch, light, label smoothing, dropout and weight decay are those
+  of our second step; its learning rate and least crop were chosen for it.
 - head: step one of our recipe alone.
 - finetune, longtail: our recipes, from real shards, by `python -m train` and its evaluation.
 
