@@ -68,8 +68,8 @@ status: $(READY)  ## What is done and what is left
 bench: $(READY)  ## Measure a claim: NAME=checklist, ...
 	$(VENV)/bin/python -m bench.$(or $(NAME),$(error NAME= is one of: $(filter-out %_peers,$(patsubst bench/%.py,%,$(shell grep -lE "^def main|__main__" bench/[a-z]*.py))))) $(CHECKLIST) $(ARGS)
 
-test: $(READY)  ## The tests
-	$(VENV)/bin/python -m pytest $(ARGS)
+test: $(READY)  ## The tests, in two processes
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-slurm: $(READY)  ## Train and pack on a SLURM of four nodes, set up on this machine: as root, Debian
 	$(VENV)/bin/python -m pytest tests/slurm -rs $(ARGS)

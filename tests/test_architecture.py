@@ -23,7 +23,8 @@ MAY_USE = {
 
 
 def modules() -> list[Path]:
-    return [path for name in (*STAGES, "flora", "demo") for path in (ROOT / name).rglob("*.py")]
+    folders = (*sorted(STAGES), "flora", "demo")
+    return [path for name in folders for path in sorted((ROOT / name).rglob("*.py"))]
 
 
 def imports(path: Path) -> Iterator[str]:

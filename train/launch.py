@@ -1,5 +1,6 @@
 """The ranks of a run: started on this machine, or by srun or torchrun, which this process is of."""
 
+import contextlib
 import json
 import os
 import pickle
@@ -121,7 +122,7 @@ def _start(job: Job, number: int, ranks: int, port: int, *, cuda: bool) -> Rank:
         start_new_session=True,  # a Ctrl-C is ours alone to hear
     )
     assert process.stdin is not None
-    with process.stdin:
+    with contextlib.suppress(BrokenPipeError), process.stdin:  # dead already: `_wait` will tell
         process.stdin.write(pickle.dumps(job))
     return process
 
