@@ -85,9 +85,9 @@ def to_evaluate(options: Options, run: str, trial: Trial) -> Job:
 
 def recipe(settings: TrainSettings, shards: Path, limit: int | None) -> str:
     """Return a digest of all that a run is made from."""
-    parts = settings.micro_batch if settings.recipe == "scratch" else None  # see train/norms.py
+    normed = settings.micro_batch if settings.recipe == "scratch" else None  # see train/norms.py
     start = weights.fingerprint(settings)
-    return digest(settings, start, Shards(shards, limit).digest(), limit, parts)
+    return digest(settings, start, Shards(shards, limit).digest(), limit, normed)
 
 
 def name(run: str) -> str:
